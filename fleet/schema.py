@@ -1,0 +1,95 @@
+"""The shape of adapters.yaml: frozen models, unknown keys forbidden. No I/O here."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def _check_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"'{name}' is not a usable name; use lower-case letters, digits, '.', '_', '-'"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Base(_Entry):
+    """One base model: served by our MLX worker, or by any OpenAI server at ``url``."""
+
+    engine: Literal["mlx", "openai"] = "mlx"
+    model: Annotated[str, Field(min_length=1)]
+    url: str | None = None
+    slots: Annotated[int, Field(ge=1, le=4096)] = 16
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_model_len: Annotated[int, Field(ge=16)] | None = None
+    max_rows: Annotated[int, Field(ge=1, le=512)] = 32
+    max_queue: Annotated[int, Field(ge=0)] = 256
+
+    @model_validator(mode="after")
+    def _url_fits_engine(self) -> "Base":
+        if self.engine == "openai" and not self.url:
+            raise ValueError("engine 'openai' needs 'url', for example http://vllm:8000")
+        if self.engine == "mlx" and self.url:
+            raise ValueError("'url' goes with engine 'openai'; remove it or set the engine")
+        return self
+
+
+class Adapter(_Entry):
+    """One LoRA adapter of one base."""
+
+    base: str
+    source: Annotated[str, Field(min_length=1)]
+    domain: str | None = None
+    status: Literal["active", "quarantined"] = "active"
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _quarantine_has_reason(self) -> "Adapter":
+        if self.status == "quarantined" and not self.reason:
+            raise ValueError("a quarantined adapter needs a 'reason'")
+        return self
+
+
+class Domain(_Entry):
+    """One domain the router may name; ``examples`` is a file of prompts."""
+
+    description: str
+    examples: str
+
+
+class Fleet(_Entry):
+    """The whole file. ``folder`` is where relative paths start; it is not a key of the file."""
+
+    version: Literal[1]
+    prefix: Name = "ailiance"
+    default_base: str | None = None
+    bases: Annotated[dict[Name, Base], Field(min_length=1)]
+    adapters: dict[Name, Adapter] = {}
+    domains: dict[Name, Domain] = {}
+    aliases: dict[str, str] = {}
+    router: str | None = None
+    folder: Path = Field(default=Path("."), exclude=True)
+
+    @property
+    def fallback_base(self) -> str:
+        """The base that answers when nothing chose another: named, else the first."""
+        return self.default_base or next(iter(self.bases))
+
+    def adapters_of(self, base: str) -> dict[str, Adapter]:
+        """The adapters on one base, in file order."""
+        return {name: a for name, a in self.adapters.items() if a.base == base}
+
+    def resolve(self, source: str) -> Path:
+        """A path of the file, absolute; relative ones start at the file's folder."""
+        return (self.folder / Path(source).expanduser()).resolve()

@@ -1,0 +1,170 @@
+"""Request models of the OpenAI API, as far as they are honoured. Bytes in, models out.
+
+Sources: OpenAI's API reference for chat completions and completions; vLLM's extra
+sampling fields ``top_k`` and ``min_p``; mlx-lm's ``adapters``.
+"""
+
+import json
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wire.errors import InvalidRequest
+from wire.fields import UNSUPPORTED_CHAT, UNSUPPORTED_COMPLETION, plan_fields
+
+M = TypeVar("M", bound=BaseModel)
+Stop = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StreamOptions(_Wire):
+    include_usage: bool = False
+
+
+class TextPart(_Wire):
+    type: Literal["text"]
+    text: str
+
+
+class Message(_Wire):
+    """One turn. ``content`` may be text or a list of text parts, as clients send both."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart] | None = None
+    name: str | None = None
+    refusal: None = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> "Message":
+        if self.content is None and self.role != "assistant":
+            raise ValueError(f"a {self.role} message needs content")
+        return self
+
+    def text(self) -> str:
+        """The content as one string; parts are joined without a separator."""
+        if self.content is None:
+            return ""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content)
+
+
+class Sampling(_Wire):
+    """The sampling fields that chat and plain completions share. None: not set by the client."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: Stop | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stop_as_list(cls, data: Any) -> Any:
+        body = cast(dict[str, Any], data)
+        return {**body, "stop": [body["stop"]]} if isinstance(body.get("stop"), str) else body
+
+    @model_validator(mode="after")
+    def _options_need_stream(self) -> "Sampling":
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options is only allowed when stream is true")
+        return self
+
+
+class ChatRequest(Sampling):
+    """``POST /v1/chat/completions``."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    metadata: dict[str, str] | None = None
+    adapters: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+
+    @property
+    def limit_tokens(self) -> int | None:
+        """Most tokens to generate; ``max_completion_tokens`` wins, as in OpenAI's API."""
+        return self.max_completion_tokens or self.max_tokens
+
+
+class CompletionRequest(Sampling):
+    """``POST /v1/completions``; the prompt is text or token ids."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    prompt: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1)]
+    )
+    adapters: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+
+    @property
+    def limit_tokens(self) -> int | None:
+        return self.max_tokens
+
+
+def parse_chat(raw: bytes) -> ChatRequest:
+    """Bytes of a chat request to its model; raises InvalidRequest with ``param`` set."""
+    return _validate(ChatRequest, plan_fields(load_json(raw), UNSUPPORTED_CHAT))
+
+
+def parse_completion(raw: bytes) -> CompletionRequest:
+    """Bytes of a completion request to its model; raises InvalidRequest with ``param`` set."""
+    return _validate(CompletionRequest, plan_fields(load_json(raw), UNSUPPORTED_COMPLETION))
+
+
+def load_json(raw: bytes) -> Any:
+    """Parsed JSON; raises InvalidRequest that says where the text breaks."""
+    try:
+        value = json.loads(raw)
+        if b"\\ud" in raw or b"\\uD" in raw:
+            # half of a surrogate pair is valid JSON, but no text: nothing could send it on
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError:
+        raise InvalidRequest("the body holds half of a surrogate pair") from None
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8: {error}") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidRequest(f"the body is not valid JSON: {error.msg} at {where}") from None
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
+    except ValueError:
+        # Python's limit on the digits of one number
+        raise InvalidRequest("the body holds a number with too many digits") from None
+
+
+def _validate(model: type[M], body: dict[str, Any]) -> M:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> InvalidRequest:
+    first = error.errors(include_url=False, include_input=False)[0]
+    param = _path(first["loc"])
+    if first["type"] == "extra_forbidden":
+        return InvalidRequest(f"unknown field '{param}'", param=param, code="unknown_parameter")
+    message = first["msg"].removeprefix("Value error, ")
+    return InvalidRequest(f"{param}: {message}" if param else message, param=param or None)
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """``messages[0].content`` from pydantic's location; branch names of unions left out."""
+    path = ""
+    for part in loc:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part.isidentifier():
+            path += f".{part}" if path else part
+    # a union of plain types ends in the name of the branch that failed
+    return path.removesuffix(".str")
