@@ -1,0 +1,191 @@
+"""The engine thread and its two ends: commands from the event loop, events back to it.
+
+One thread owns MLX; one event loop owns the requests. They meet over a queue of commands
+and one ``call_soon_threadsafe`` a step. If the thread dies, every request gets an error,
+``dead`` is set, and ``on_death`` is called: the process is to end.
+"""
+
+import asyncio
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from wire.errors import AilianceError, EngineFailed
+from worker.engine.admission import Load
+from worker.engine.request import Event, Failed, Finished, GenerationRequest
+from worker.engine.row import Row
+from worker.engine.scheduler import Delivery, Scheduler
+from worker.engine.text import TextStream
+
+log = logging.getLogger("ailiance.engine")
+
+
+@dataclass(frozen=True)
+class _Submit:
+    row: Row
+
+
+@dataclass(frozen=True)
+class _Cancel:
+    row_id: int
+
+
+@dataclass(frozen=True)
+class _Stop:
+    pass
+
+
+Command = _Submit | _Cancel | _Stop
+Start = Callable[[], Scheduler]
+"""Loads the model on the engine thread and returns the scheduler over it."""
+NewText = Callable[[GenerationRequest], TextStream]
+
+
+class Engine:
+    """Runs a scheduler on its own thread; ``generate`` is its only door."""
+
+    def __init__(
+        self, max_rows: int, max_queue: int, new_text: NewText, on_death: Callable[[], None]
+    ) -> None:
+        self._max_rows = max_rows
+        self._max_queue = max_queue
+        self._new_text = new_text
+        self._on_death = on_death
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._ids = itertools.count()
+        self._load = Load()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.dead = False
+
+    @property
+    def pending(self) -> int:
+        """Requests taken on and not ended."""
+        return self._load.pending
+
+    async def start(self, start: Start) -> None:
+        """Start the thread and load on it; raises what loading raised."""
+        self._loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(
+            target=self._run, args=(start, ready), name="engine", daemon=True
+        )
+        self._thread.start()
+        await ready
+
+    async def stop(self) -> None:
+        """End the thread after its current step."""
+        self._commands.put(_Stop())
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, 5.0)
+
+    def generate(self, request: GenerationRequest) -> "Generation":
+        """Take a request on. Raises Overloaded, or EngineFailed when the engine is dead."""
+        if self.dead:
+            raise EngineFailed("the engine has stopped")
+        self._load = self._load.admit(self._max_rows, self._max_queue)
+        generation = Generation(self)
+        row = Row(
+            next(self._ids),
+            request,
+            generation.put,
+            self._new_text(request),
+            time.monotonic(),
+        )
+        generation.row = row
+        self._commands.put(_Submit(row))
+        return generation
+
+    def on_closed(self, row: Row, ended: bool) -> None:
+        """A generation's reader is gone: cancel what still runs, update the load."""
+        service_s = time.monotonic() - row.admitted_s if ended and row.admitted_s else None
+        self._load = self._load.end(service_s)
+        if not ended:
+            self._commands.put(_Cancel(row.id))
+
+    def _run(self, start: Start, ready: "asyncio.Future[None]") -> None:
+        assert self._loop is not None
+        try:
+            scheduler = start()
+        except BaseException as error:
+            self._loop.call_soon_threadsafe(ready.set_exception, error)
+            return
+        self._loop.call_soon_threadsafe(ready.set_result, None)
+        try:
+            self._serve(scheduler)
+        except Exception:
+            log.exception("the engine failed")
+            self._die(scheduler)
+        finally:
+            scheduler.close()
+
+    def _serve(self, scheduler: Scheduler) -> None:
+        while True:
+            while not scheduler.busy or not self._commands.empty():
+                command = self._commands.get()
+                if isinstance(command, _Stop):
+                    self._hand_over(scheduler.fail_all(EngineFailed("the server is stopping")))
+                    return
+                self._obey(scheduler, command)
+            self._hand_over(scheduler.step())
+
+    def _obey(self, scheduler: Scheduler, command: Command) -> None:
+        if isinstance(command, _Submit):
+            scheduler.submit(command.row)
+        elif isinstance(command, _Cancel):
+            scheduler.cancel(command.row_id)
+
+    def _die(self, scheduler: Scheduler) -> None:
+        assert self._loop is not None
+        self.dead = True
+        error: AilianceError = EngineFailed("the engine failed; the request was not finished")
+        late = scheduler.fail_all(error)
+        while not self._commands.empty():
+            command = self._commands.get()
+            if isinstance(command, _Submit):
+                late.append((command.row, [Failed(error)]))
+        self._hand_over(late)
+        self._loop.call_soon_threadsafe(self._on_death)
+
+    def _hand_over(self, delivery: Delivery) -> None:
+        if delivery:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(_deliver, delivery)
+
+
+def _deliver(delivery: Delivery) -> None:
+    for row, events in delivery:
+        for event in events:
+            row.sink(event)
+
+
+class Generation:
+    """One request's events: iterate to the terminal one, and always ``close``."""
+
+    row: Row
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._ended = False
+        self._closed = False
+
+    def put(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Events up to and including the one terminal event."""
+        while not self._ended:
+            event = await self._events.get()
+            self._ended = isinstance(event, Finished | Failed)
+            yield event
+
+    def close(self) -> None:
+        """The reader is done or gone; frees the row if it still runs. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._engine.on_closed(self.row, self._ended)

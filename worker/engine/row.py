@@ -1,0 +1,46 @@
+"""One request inside the engine, through explicit states. Owned by the engine thread.
+
+waiting -> prefill -> decode -> ended
+   \\__________\\__________\\____^   cancelled or failed at any point
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from wire.responses import Usage
+from worker.engine.request import GenerationRequest, Sink
+from worker.engine.text import TextStream
+
+State = Literal["waiting", "prefill", "decode", "ended"]
+
+
+@dataclass
+class Row:
+    """A request, its place in the generator, and how far it has come."""
+
+    id: int
+    request: GenerationRequest
+    sink: Sink
+    text: TextStream
+    submitted_s: float
+    state: State = "waiting"
+    uid: int = -1
+    admitted_s: float = 0.0
+    cached_tokens: int = 0
+    generated_tokens: int = 0
+
+    def on_admitted(self, uid: int, cached_tokens: int, now_s: float) -> None:
+        assert self.state == "waiting"
+        self.state, self.uid = "prefill", uid
+        self.cached_tokens, self.admitted_s = cached_tokens, now_s
+
+    def on_token(self) -> None:
+        self.state = "decode"
+        self.generated_tokens += 1
+
+    def on_end(self) -> None:
+        assert self.state != "ended"
+        self.state = "ended"
+
+    def usage(self) -> Usage:
+        return Usage(len(self.request.prompt), self.generated_tokens, self.cached_tokens)

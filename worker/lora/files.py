@@ -1,0 +1,247 @@
+"""Read an adapter from disk, MLX or PEFT format, into factors of one orientation.
+
+Targets, rank and layers are read from the tensors, never from a card or a config. Every
+tensor is accounted for: one that can't be applied refuses the adapter by its name.
+Only safetensors is opened.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import mlx.core as mx
+
+from fleet.digest import digest_files
+from fleet.errors import SourceError
+
+Format = Literal["mlx", "peft"]
+Shape = tuple[int, int]
+
+_WEIGHTS: dict[Format, str] = {"mlx": "adapters.safetensors", "peft": "adapter_model.safetensors"}
+# PEFT options that change the mathematics and are not applied here, with their off values
+_PEFT_REFUSED: dict[str, tuple[Any, ...]] = {
+    "use_dora": (False,),
+    "rank_pattern": ({},),
+    "alpha_pattern": ({},),
+    "modules_to_save": ([],),
+    "bias": ("none",),
+    "lora_bias": (False,),
+    "fan_in_fan_out": (False,),
+    "layer_replication": ([],),
+    "trainable_token_indices": ([], {}),
+}
+
+
+@dataclass(frozen=True)
+class Factors:
+    """One layer's factors: ``a`` (in, rank), ``b`` (rank, out), float32; ``scale`` apart."""
+
+    a: mx.array
+    b: mx.array
+    scale: float
+
+
+@dataclass(frozen=True)
+class AdapterFiles:
+    """An adapter as read: factors by the base's own module paths."""
+
+    name: str
+    path: Path
+    format: Format
+    digest: str
+    rank: int
+    factors: Mapping[str, Factors]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(f.a.nbytes + f.b.nbytes for f in self.factors.values())
+
+
+def read_adapter(name: str, path: Path, layers: Mapping[str, Shape]) -> AdapterFiles:
+    """The adapter in folder ``path``, checked against ``layers``.
+
+    ``layers``: module path -> (in, out) of every linear layer of the base. Raises
+    SourceError that lists what does not fit, with tensor names.
+    """
+    form = _format(name, path)
+    config = _config(name, path)
+    tensors = _tensors(name, path / _WEIGHTS[form])
+    scale = _mlx_scale(name, config) if form == "mlx" else _peft_scale(name, config)
+    pairs = _pair(name, tensors, _MLX_ROLES if form == "mlx" else _PEFT_ROLES)
+    paths = _map_paths(name, sorted(pairs), layers)
+    factors = {
+        paths[module]: _orient(name, module, pair, layers[paths[module]], scale, form)
+        for module, pair in pairs.items()
+    }
+    digest = digest_files([path / "adapter_config.json", path / _WEIGHTS[form]])
+    rank = max(f.a.shape[1] for f in factors.values())
+    return AdapterFiles(name, path, form, digest, rank, factors)
+
+
+def _format(name: str, path: Path) -> Format:
+    if not path.is_dir():
+        raise SourceError(name, f"adapter folder '{path}' does not exist; correct 'source'")
+    found: list[Format] = [form for form, file in _WEIGHTS.items() if (path / file).is_file()]
+    if len(found) == 1:
+        return found[0]
+    names = " or ".join(_WEIGHTS.values())
+    what = "holds neither" if not found else "holds both formats; keep one of"
+    raise SourceError(name, f"'{path}' {what} {names}")
+
+
+def _config(name: str, path: Path) -> dict[str, Any]:
+    file = path / "adapter_config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SourceError(name, f"'{file}' is missing; the scale stands in it") from None
+    except (OSError, ValueError) as error:
+        raise SourceError(name, f"'{file}' can't be read: {error}") from None
+    if not isinstance(config, dict):
+        raise SourceError(name, f"'{file}' is not a JSON object")
+    return cast(dict[str, Any], config)
+
+
+def _tensors(name: str, file: Path) -> dict[str, mx.array]:
+    try:
+        tensors = cast(dict[str, mx.array], mx.load(str(file)))
+        float32 = {key: value.astype(mx.float32) for key, value in tensors.items()}
+        mx.eval(float32)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise SourceError(name, f"'{file}' can't be read: {error}") from None
+    if not float32:
+        raise SourceError(name, f"'{file}' holds no tensor")
+    broken = [key for key, value in float32.items() if not mx.isfinite(value).all().item()]
+    if broken:
+        raise SourceError(name, f"tensors with NaN or infinity: {_some(broken)}")
+    return float32
+
+
+def _mlx_scale(name: str, config: dict[str, Any]) -> float:
+    kind = config.get("fine_tune_type", "lora")
+    if kind != "lora":
+        raise SourceError(name, f"fine_tune_type '{kind}' is not supported; only 'lora' is")
+    raw = config.get("lora_parameters")
+    parameters = cast(dict[str, Any], raw) if isinstance(raw, dict) else {}
+    if "scale" in parameters:
+        return _positive(name, "lora_parameters.scale", parameters["scale"])
+    if "alpha" in parameters and "rank" in parameters:
+        alpha = _positive(name, "lora_parameters.alpha", parameters["alpha"])
+        return alpha / _positive(name, "lora_parameters.rank", parameters["rank"])
+    raise SourceError(
+        name,
+        "adapter_config.json states neither lora_parameters.scale nor alpha and rank; "
+        "add the scale it was trained with (a guessed one would be silently wrong)",
+    )
+
+
+def _peft_scale(name: str, config: dict[str, Any]) -> float:
+    for key, off in _PEFT_REFUSED.items():
+        value = config.get(key)
+        if value is not None and value not in off:
+            raise SourceError(name, f"PEFT option {key}={value!r} is not supported")
+    if str(config.get("peft_type", "LORA")).upper() != "LORA":
+        raise SourceError(name, f"peft_type {config['peft_type']!r} is not supported; only LORA")
+    if "lora_alpha" not in config or "r" not in config:
+        raise SourceError(
+            name,
+            "adapter_config.json lacks lora_alpha or r, so the scale is unknown; "
+            "add the values it was trained with",
+        )
+    alpha = _positive(name, "lora_alpha", config["lora_alpha"])
+    rank = _positive(name, "r", config["r"])
+    return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
+
+
+def _positive(name: str, key: str, value: Any) -> float:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not math.isfinite(value) or value <= 0:
+        raise SourceError(name, f"adapter_config.json: {key} must be above 0, not {value!r}")
+    return float(value)
+
+
+def _mlx_role(key: str) -> tuple[str, str] | None:
+    module, _, leaf = key.rpartition(".")
+    return (module, leaf[-1]) if leaf in ("lora_a", "lora_b") else None
+
+
+def _peft_role(key: str) -> tuple[str, str] | None:
+    for letter in ("A", "B"):
+        for tail in (f".lora_{letter}.weight", f".lora_{letter}.default.weight"):
+            if key.endswith(tail):
+                return key.removesuffix(tail), letter.lower()
+    return None
+
+
+Roles = Callable[[str], tuple[str, str] | None]
+_MLX_ROLES: Roles = _mlx_role
+_PEFT_ROLES: Roles = _peft_role
+
+
+def _pair(
+    name: str, tensors: Mapping[str, mx.array], role_of: Roles
+) -> dict[str, tuple[mx.array, mx.array]]:
+    """module -> (A, B) as stored; every tensor must have a role and a partner."""
+    halves: dict[str, dict[str, mx.array]] = {}
+    strangers: list[str] = []
+    for key, value in tensors.items():
+        role = role_of(key)
+        if role is None or value.ndim != 2:
+            strangers.append(f"{key} {tuple(value.shape)}")
+        else:
+            halves.setdefault(role[0], {})[role[1]] = value
+    if strangers:
+        raise SourceError(name, f"tensors that are not LoRA A or B factors: {_some(strangers)}")
+    lonely = [module for module, half in halves.items() if len(half) != 2]
+    if lonely:
+        raise SourceError(name, f"layers with only one of A and B: {_some(lonely)}")
+    return {module: (half["a"], half["b"]) for module, half in halves.items()}
+
+
+def _map_paths(name: str, modules: list[str], layers: Mapping[str, Shape]) -> dict[str, str]:
+    """Adapter's module path -> base's, by what follows the pipeline's own prefixes."""
+    by_tail: dict[str, list[str]] = {}
+    for path in layers:
+        by_tail.setdefault(_tail(path), []).append(path)
+    unknown = [m for m in modules if len(by_tail.get(_tail(m), [])) != 1]
+    if unknown:
+        raise SourceError(
+            name,
+            f"{len(unknown)} of {len(modules)} target layers are not linear layers of this base: "
+            f"{_some(unknown)}; is it an adapter of another base?",
+        )
+    return {module: by_tail[_tail(module)][0] for module in modules}
+
+
+def _tail(path: str) -> str:
+    """The path from its ``layers.`` on: pipelines differ in what they put before."""
+    head, found, rest = path.partition("layers.")
+    return found + rest if found else head.removeprefix("base_model.model.")
+
+
+def _orient(
+    name: str,
+    module: str,
+    pair: tuple[mx.array, mx.array],
+    shape: Shape,
+    scale: float,
+    form: Format,
+) -> Factors:
+    # the format decides the orientation: on a square layer the shapes could not
+    a, b = pair if form == "mlx" else (pair[0].T, pair[1].T)
+    (wide_in, rank), (rank_b, wide_out) = a.shape, b.shape
+    if (wide_in, wide_out) != shape or rank != rank_b:
+        raise SourceError(
+            name,
+            f"{module}: A is (in {wide_in}, rank {rank}) and B is (rank {rank_b}, out {wide_out}), "
+            f"but the base's layer is in {shape[0]}, out {shape[1]}",
+        )
+    return Factors(a, b, scale)
+
+
+def _some(items: list[str]) -> str:
+    shown = ", ".join(items[:3])
+    return shown if len(items) <= 3 else f"{shown} and {len(items) - 3} more"

@@ -1,0 +1,114 @@
+"""The worker process: load on the engine thread, serve, and die with the engine.
+
+Exit codes: 0 asked to stop; 78 the base or an adapter can't be served as configured (the
+gateway does not restart that); 70 the engine died.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from fleet.errors import SourceError
+from fleet.schema import Fleet
+from worker.engine.engine import Engine
+from worker.engine.request import GenerationRequest
+from worker.engine.text import TextStream
+from worker.load import Loaded, load_worker
+from worker.server.app import Service, build_app
+from worker.server.defaults import SamplingDefaults
+from worker.server.metrics import EngineRows, WorkerMetrics
+from worker.server.prompt import Prompter
+
+EXIT_CONFIG = 78
+EXIT_ENGINE = 70
+log = logging.getLogger("ailiance.worker")
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where to listen: a Unix socket, or a host and port."""
+
+    uds: str | None
+    host: str
+    port: int
+
+
+def run_worker(
+    fleet: Fleet, base: str, blas: str, listen: Listen, *, exit_with_parent: bool
+) -> int:
+    """Serve until told to stop; returns the exit code."""
+    if exit_with_parent:
+        threading.Thread(target=_exit_with_parent, name="parent", daemon=True).start()
+    try:
+        return asyncio.run(_serve(fleet, base, blas, listen))
+    except SourceError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 (for the user)
+        return EXIT_CONFIG
+    except KeyboardInterrupt:
+        return 0
+
+
+async def _serve(fleet: Fleet, base: str, blas: str, listen: Listen) -> int:
+    config = fleet.bases[base]
+    metrics = WorkerMetrics(base)
+    loaded: list[Loaded] = []
+
+    def start() -> Any:
+        loaded.append(load_worker(fleet, base, blas, metrics))
+        return loaded[0].scheduler
+
+    def new_text(request: GenerationRequest) -> TextStream:
+        return TextStream(loaded[0].tokenizer.detokenizer, special, request.stop)
+
+    def on_death() -> None:
+        # let the error events of the running streams reach their clients first
+        asyncio.get_running_loop().call_later(0.2, os._exit, EXIT_ENGINE)
+
+    engine = Engine(config.max_rows, config.max_queue, new_text, on_death)
+    await engine.start(start)
+    resident = loaded[0].resident
+    special = frozenset(loaded[0].tokenizer.all_special_ids)
+    metrics.on_loaded(resident)
+    scheduler = loaded[0].scheduler
+    metrics.watch(
+        lambda: EngineRows(scheduler.running, list(scheduler.waiting), config.max_rows), resident
+    )
+    service = Service(
+        engine,
+        resident,
+        Prompter(loaded[0].tokenizer, resident.max_model_len),
+        SamplingDefaults.read(loaded[0].base.path),
+        metrics.render,
+    )
+    log.info("%s is ready: %d adapters, BLAS: %s", base, len(resident.adapters), blas)
+    server = uvicorn.Server(_uvicorn_config(build_app(service), listen))
+    await server.serve()
+    await engine.stop()
+    return 0
+
+
+def _uvicorn_config(app: Any, listen: Listen) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        uds=listen.uds,
+        host=listen.host,
+        port=listen.port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
+    )
+
+
+def _exit_with_parent() -> None:
+    """Standard input is a pipe that the gateway holds: its end is the gateway's end."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Timer(3.0, os._exit, (EXIT_ENGINE,)).start()

@@ -1,0 +1,1 @@
+"""The worker's HTTP edge: the OpenAI API over one engine."""

@@ -1,0 +1,188 @@
+"""The worker's endpoints. One engine, one base; refuses any name it does not serve."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from wire.errors import (
+    AilianceError,
+    EngineFailed,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    WorkerUnavailable,
+    http_status,
+)
+from wire.requests import ChatRequest, CompletionRequest, parse_chat, parse_completion
+from wire.responses import Envelope, Kind, model_entry, model_list
+from worker.engine.engine import Engine
+from worker.engine.request import GenerationRequest
+from worker.server.answers import plain_body, stream_chunks
+from worker.server.defaults import SamplingDefaults
+from worker.server.prompt import Prompter
+from worker.server.resident import Resident
+from worker.server.streaming import EventStream, JsonAnswer
+
+AsgiAnswer = EventStream | JsonAnswer
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the endpoints work with, once the engine is loaded."""
+
+    engine: Engine
+    resident: Resident
+    prompter: Prompter
+    defaults: SamplingDefaults
+    metrics: Callable[[], bytes]
+
+
+def build_app(service: Service) -> FastAPI:
+    """The worker's ASGI app over a loaded engine."""
+    app = FastAPI(title="ailiance worker", docs_url=None, redoc_url=None, openapi_url=None)
+    _errors(app)
+    _facts(app, service)
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Any:
+        body = parse_chat(await request.body())
+        return _answer(service, "chat", body, service.prompter.chat(body))
+
+    @app.post("/v1/completions")
+    async def completions(request: Request) -> Any:
+        body = parse_completion(await request.body())
+        return _answer(service, "text", body, service.prompter.completion(body))
+
+    return app
+
+
+def _answer(
+    service: Service, kind: Kind, body: ChatRequest | CompletionRequest, prompt: list[int]
+) -> "Bridge":
+    served = service.resident.served(body.model, body.adapters)
+    room = service.prompter.room(len(prompt))
+    generation = service.engine.generate(
+        GenerationRequest(
+            prompt=prompt,
+            adapter=served.adapter,
+            max_tokens=body.limit_tokens or room,
+            sampling=service.defaults.params(body),
+            stop=tuple(body.stop or ()),
+        )
+    )
+    envelope = Envelope.new(kind, served.model, served.fingerprint)
+    provenance = served.body()
+    if body.stream:
+        usage = body.stream_options is not None and body.stream_options.include_usage
+        chunks = stream_chunks(generation, envelope, provenance, usage)
+        return Bridge(EventStream(chunks, served.headers(), generation.close))
+    answer = plain_body(generation, envelope, provenance)
+    return Bridge(JsonAnswer(answer, served.headers(), generation.close))
+
+
+class Bridge(Response):
+    """Lets FastAPI return one of our ASGI answers."""
+
+    def __init__(self, answer: AsgiAnswer) -> None:
+        super().__init__()
+        self._answer = answer
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._answer(scope, receive, send)
+
+
+def _facts(app: FastAPI, service: Service) -> None:
+    resident = service.resident
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        if service.engine.dead:
+            raise WorkerUnavailable("the engine has stopped", retry_after_s=1.0)
+        return JSONResponse(
+            {
+                "status": "ok",
+                "base": resident.base,
+                "base_digest": resident.base_digest,
+                "max_model_len": resident.max_model_len,
+                "blas": resident.blas,
+            }
+        )
+
+    @app.get("/v1/models")
+    async def models() -> JSONResponse:
+        return JSONResponse(model_list([_entry(resident, n) for n in _names(resident)]))
+
+    @app.get("/v1/models/{name}")
+    async def model(name: str) -> JSONResponse:
+        resident.served(name, None)
+        return JSONResponse(_entry(resident, name))
+
+    @app.get("/v1/adapters")
+    async def adapters() -> JSONResponse:
+        return JSONResponse({"object": "list", "data": adapter_facts(resident)})
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(service.metrics(), media_type="text/plain; version=0.0.4")
+
+
+def adapter_facts(resident: Resident) -> list[dict[str, Any]]:
+    """What is resident, with the proof of each."""
+    return [
+        {
+            "name": adapter.name,
+            "base": resident.base,
+            "format": adapter.format,
+            "rank": adapter.rank,
+            "layers": adapter.layers,
+            "bytes": adapter.nbytes,
+            "digest": adapter.digest,
+            "effect": round(adapter.effect, 4),
+        }
+        for adapter in resident.adapters.values()
+    ]
+
+
+def _names(resident: Resident) -> list[str]:
+    return [resident.base, *resident.adapters]
+
+
+def _entry(resident: Resident, name: str) -> dict[str, Any]:
+    return model_entry(
+        name,
+        created=resident.created,
+        owned_by="ailiance",
+        root=resident.root if name == resident.base else name,
+        parent=None if name == resident.base else resident.base,
+        max_model_len=resident.max_model_len,
+    )
+
+
+def _errors(app: FastAPI) -> None:
+    @app.exception_handler(AilianceError)
+    async def known(_: Request, error: AilianceError) -> JSONResponse:
+        return _envelope(error)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        return _envelope(_from_http(error))
+
+    @app.exception_handler(Exception)
+    async def unknown(_: Request, __: Exception) -> JSONResponse:
+        return _envelope(EngineFailed("internal error"))
+
+
+def _from_http(error: HTTPException) -> AilianceError:
+    if error.status_code == 404:
+        return NotFound("no such path")
+    if error.status_code == 405:
+        return MethodNotAllowed("this path does not take that method")
+    return InvalidRequest(str(error.detail))
+
+
+def _envelope(error: AilianceError) -> JSONResponse:
+    return JSONResponse(error.envelope(), http_status(error), error.headers())

@@ -1,0 +1,45 @@
+"""Sampling of one request: what the client set, else the model's own defaults, else OpenAI's."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from wire.requests import Sampling
+from worker.engine.request import SamplingParams
+
+
+@dataclass(frozen=True)
+class SamplingDefaults:
+    """Defaults of one base, from its generation_config.json as vLLM reads it."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+
+    @classmethod
+    def read(cls, model: Path) -> "SamplingDefaults":
+        """The defaults in folder ``model``; ``do_sample: false`` means temperature 0."""
+        file = model / "generation_config.json"
+        if not file.is_file():
+            return cls()
+        config = cast(dict[str, Any], json.loads(file.read_text("utf-8")))
+        known = {k: config[k] for k in ("temperature", "top_p", "top_k", "min_p") if k in config}
+        if config.get("do_sample") is False:
+            known["temperature"] = 0.0
+        return cls(**known)
+
+    def params(self, request: Sampling) -> SamplingParams:
+        """A field that the client set always wins."""
+
+        def pick(asked: Any, default: Any) -> Any:
+            return default if asked is None else asked
+
+        return SamplingParams(
+            temperature=pick(request.temperature, self.temperature),
+            top_p=pick(request.top_p, self.top_p),
+            top_k=max(0, pick(request.top_k, self.top_k)),
+            min_p=pick(request.min_p, self.min_p),
+            seed=request.seed,
+        )
