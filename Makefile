@@ -1,0 +1,65 @@
+# make run | test | check | test-all | soak | bench | train | clean
+PORT ?= 9300
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := gateway router worker wire fleet demo bench tests
+
+.PHONY: run test check format test-all soak bench train clean help
+
+help:
+	@echo "make run       start the gateway on 127.0.0.1:$(PORT) with the embedded fleet"
+	@echo "make test      the tests (under 12 minutes on two cores)"
+	@echo "make check     format, lint, types, import rules"
+	@echo "make test-all  the slow proofs as well; installs torch and peft for the references"
+	@echo "make soak      load and fault runs"
+	@echo "make bench     the figures of docs/benchmarks.md"
+	@echo "make train     train the embedded fleet again (hours)"
+
+run: .venv/.runtime
+	@exec $(BIN)/ailiance serve --port $(PORT)
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -q
+
+check: .venv/.dev
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/pyright -p .
+	$(BIN)/lint-imports
+
+format: .venv/.dev
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+test-all: .venv/.dev .venv/.train
+	$(BIN)/python -m pytest -q -m "not soak"
+
+soak: .venv/.dev
+	$(BIN)/python -m pytest -q -m soak
+
+bench: .venv/.dev
+	$(BIN)/python -m bench.engine
+
+train: .venv/.dev .venv/.train
+	$(BIN)/python -m demo.train
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt pip
+
+.venv/.runtime: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime
+	$(BIN)/pip install --quiet -c constraints.txt --group dev
+	@touch $@
+
+.venv/.train: .venv/.runtime
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train]'
+	@touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache

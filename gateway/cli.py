@@ -1,0 +1,141 @@
+"""``ailiance``: serve, worker, route. Faults of the user are one line on stderr, no traceback."""
+
+import argparse
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleet.errors import FleetError
+from fleet.find import find_fleet
+from fleet.load import load_fleet
+from fleet.names import Auto, Names
+from fleet.schema import Fleet
+from gateway import __version__
+from gateway.routing import plan_route
+from router import Router
+from router.errors import RouterError
+
+EXIT_USAGE = 2
+EXIT_CONFIG = 78
+
+EPILOG = """\
+The fleet (bases, adapters, domains, aliases) is one file: ./adapters.yaml if there is one,
+else the small embedded fleet that ships with ailiance.
+"""
+
+
+class _Fault(Exception):
+    """What the user can mend: printed as one line, with this exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of a command line: 0, 2 for its use, 78 for its configuration."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["worker"]:
+        return _worker(arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        return _serve(options) if options.command == "serve" else _route(options)
+    except _Fault as fault:
+        sys.stderr.write(f"ailiance: {fault}\n")
+        return fault.code
+    except (FleetError, RouterError) as fault:
+        sys.stderr.write(f"ailiance: {fault}\n")
+        return EXIT_CONFIG
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ailiance",
+        description="OpenAI-compatible gateway: many LoRA specialists, few resident bases.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ailiance {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    serve = commands.add_parser("serve", help="start the gateway and its workers")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    serve.add_argument("--port", type=_port, default=9300, help="0 takes a free one (%(default)s)")
+    commands.add_parser(
+        "worker",
+        help="one base and its adapters as an OpenAI server of its own (worker --help)",
+        add_help=False,
+    )
+    route = commands.add_parser("route", help="say where a text would be sent, and why")
+    route.add_argument("text", help="the user's message; - reads it from stdin")
+    for command in (serve, route):
+        command.add_argument(
+            "--config", type=Path, metavar="FILE", help="the fleet file (./adapters.yaml)"
+        )
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port; 0 to 65535")
+    return port
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # here, not at the top: `ailiance route` and --help need no HTTP
+    from gateway import logs  # noqa: PLC0415
+    from gateway.serve import ServeOptions, bind, serve  # noqa: PLC0415
+
+    config = find_fleet(options.config, Path.cwd())
+    fleet = load_fleet(config)
+    router = load_router(fleet)
+    try:
+        listener = bind(options.host, options.port)
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        raise _Fault(f"can't listen on {where}: {error.strerror}; try --port", EXIT_USAGE) from None
+    logs.configure()
+    # what is loaded by now lives as long as the process: not worth a collector's time
+    gc.freeze()
+    with listener:
+        return asyncio.run(
+            serve(ServeOptions(config, options.host, options.port), fleet, router, listener)
+        )
+
+
+def _worker(arguments: list[str]) -> int:
+    from gateway.supervisor import worker_argv, worker_env  # noqa: PLC0415
+
+    argv = worker_argv(*arguments)
+    os.execve(argv[0], argv, worker_env())  # noqa: S606
+
+
+def _route(options: argparse.Namespace) -> int:
+    fleet = load_fleet(find_fleet(options.config, Path.cwd()))
+    text = sys.stdin.read() if options.text == "-" else options.text
+    decision = load_router(fleet).classify([("user", text)])
+    route = plan_route(Auto(None), decision, fleet)
+    scores = sorted(decision.scores.items(), key=lambda item: -item[1])[:5]
+    lines = [
+        ("model", Names(fleet).public(route.base, route.adapter)),
+        ("base", route.base),
+        ("adapter", route.adapter or "-"),
+        ("domain", route.domain or "-"),
+        ("confidence", f"{decision.confidence:.3f}"),
+        ("reason", route.reason),
+        ("scores", ", ".join(f"{name} {score:.3f}" for name, score in scores)),
+    ]
+    sys.stdout.write("".join(f"{name:<11} {value}\n" for name, value in lines))
+    return 0
+
+
+def load_router(fleet: Fleet) -> Router:
+    """The router of the file, else the one that ships with ailiance; raises RouterError."""
+    if fleet.router is not None:
+        return Router.load(fleet.resolve(fleet.router))
+    return Router.load()

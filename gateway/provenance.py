@@ -1,0 +1,94 @@
+"""What answered, as the upstream reports it: the ``ailiance`` object and the headers.
+
+Base, adapter and digests are never stated from the gateway's own tables. An upstream that
+reports nothing (any OpenAI server) is taken at its word only where its ``model`` field
+confirms what was asked for; digests are then left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fleet.names import Names
+from gateway.routing import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the gateway asked for: the route, and the ``model`` it sent upstream."""
+
+    route: Route
+    upstream_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What answered. ``model`` is its public name; None fields are unknown or absent."""
+
+    model: str | None = None
+    base: str | None = None
+    adapter: str | None = None
+    base_digest: str | None = None
+    adapter_digest: str | None = None
+
+    def body(self, route: Route) -> dict[str, Any]:
+        """The ``ailiance`` object of a response."""
+        return {
+            "model": self.model,
+            "base": self.base,
+            "adapter": self.adapter,
+            "adapter_digest": self.adapter_digest,
+            "base_digest": self.base_digest,
+            "domain": route.domain,
+            "confidence": route.confidence,
+            "reason": route.reason,
+        }
+
+    def headers(self, route: Route) -> dict[str, str]:
+        """The ``x-ailiance-*`` headers; what is unknown has none."""
+        found: dict[str, str | None] = {
+            # a foreign server's own model name is any text: it stays in the body
+            "x-ailiance-model": self.model if self.base else None,
+            "x-ailiance-base": self.base,
+            "x-ailiance-adapter": self.adapter,
+            "x-ailiance-adapter-digest": self.adapter_digest,
+            "x-ailiance-domain": route.domain,
+            "x-ailiance-confidence": (
+                None if route.confidence is None else f"{route.confidence:.4f}"
+            ),
+            "x-ailiance-reason": route.reason,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def of_body(body: Mapping[str, Any], asked: Asked, names: Names) -> Provenance:
+    """From a plain answer or the first chunk of a stream."""
+    report = body.get("ailiance")
+    if isinstance(report, dict):
+        told = {key: _text(value) for key, value in cast(dict[str, Any], report).items()}
+        base, adapter = told.get("base"), told.get("adapter")
+        if base is not None:
+            digests = told.get("base_digest"), told.get("adapter_digest")
+            return Provenance(names.public(base, adapter), base, adapter, *digests)
+    answered = body.get("model")
+    if answered == asked.upstream_model:
+        route = asked.route
+        return Provenance(names.public(route.base, route.adapter), route.base, route.adapter)
+    return Provenance(answered if isinstance(answered, str) else None)
+
+
+def _text(value: Any) -> str | None:
+    """A report's value, if it is text that may stand in a header."""
+    if isinstance(value, str) and value.isascii() and value.isprintable():
+        return value
+    return None
+
+
+def of_headers(headers: Mapping[str, str], names: Names) -> Provenance:
+    """From an upstream's response headers, before the first chunk of a stream."""
+    base = headers.get("x-ailiance-base")
+    if base is None:
+        return Provenance()
+    adapter = headers.get("x-ailiance-adapter") or None
+    digest = headers.get("x-ailiance-adapter-digest") or None
+    return Provenance(names.public(base, adapter), base, adapter, None, digest)

@@ -1,0 +1,81 @@
+"""``POST /v1/chat/completions`` and ``/v1/completions``, plain and streamed."""
+
+import asyncio
+from collections.abc import Callable
+
+from fastapi import APIRouter
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from gateway.context import context_of
+from gateway.disconnect import ClientGone
+from gateway.exchange import Exchange
+from gateway.metrics import Observation, Operation, error_type_of
+from gateway.provenance import Provenance
+from gateway.relay import CLIENT_GONE
+from gateway.service import Gateway, Parsed
+from wire.errors import AilianceError
+from wire.requests import parse_chat, parse_completion
+
+router = APIRouter()
+
+INLINE_BYTES = 64 << 10  # a larger body is parsed in a thread, not on the event loop
+
+
+@router.post("/v1/chat/completions")
+async def chat(request: Request) -> Response:
+    return await _answer(request, "chat", parse_chat)
+
+
+@router.post("/v1/completions")
+async def complete(request: Request) -> Response:
+    return await _answer(request, "text_completion", parse_completion)
+
+
+async def read_request(request: Request, parse: Callable[[bytes], Parsed]) -> Parsed:
+    """The validated body; raises InvalidRequest, RequestTooLarge, ClientGone."""
+    try:
+        raw = await request.body()
+    except ClientDisconnect:
+        raise ClientGone from None
+    return parse(raw) if len(raw) <= INLINE_BYTES else await asyncio.to_thread(parse, raw)
+
+
+async def _answer(
+    request: Request, operation: Operation, parse: Callable[[bytes], Parsed]
+) -> Response:
+    gateway: Gateway = request.app.state.gateway
+    context = context_of(request)
+    observation = Observation(gateway.metrics, operation, context.start_s, gateway.known_names)
+    error_type, streamed = "internal_error", False
+    try:
+        parsed = await read_request(request, parse)
+        exchange = await _plan(gateway, parsed, request, observation)
+        response = await exchange.run()
+        error_type, streamed = "", parsed.stream
+    except AilianceError as error:
+        error_type = error_type_of(error)
+        raise
+    except ClientGone:
+        error_type = CLIENT_GONE
+        raise
+    finally:
+        # a stream that was opened ends its own observation
+        if not streamed:
+            observation.end(error_type)
+    return response
+
+
+async def _plan(
+    gateway: Gateway, parsed: Parsed, request: Request, observation: Observation
+) -> Exchange:
+    route, _ = await gateway.route(parsed)
+    context = context_of(request)
+    # base:adapter is a form, not a listed name: labels carry the listed name of its route
+    listed = parsed.model in gateway.known_names
+    name = parsed.model if listed else gateway.names.public(route.base, route.adapter)
+    context.model = observation.request_model = name
+    context.headers = Provenance().headers(route)
+    observation.base = route.base
+    gateway.metrics.decisions.labels(route.domain or "none", route.reason).inc()
+    return Exchange(gateway, gateway.asked(route), parsed, request, observation)

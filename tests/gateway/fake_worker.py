@@ -1,0 +1,183 @@
+"""A small OpenAI server that speaks the worker's contract: deterministic tokens, faults on demand.
+
+The prompt says what happens (``Script``): the test writes it as the last user message, in
+JSON. Everything the server sees is kept in ``events``. ``python fake_worker.py --uds PATH``
+runs it as a process, for the supervisor's tests.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from wire.responses import Envelope, Usage
+from wire.sse import DONE, dumps, encode_data
+
+DIGESTS = {"apertus": "a" * 64, "devstral": "d" * 64, "electronics": "e" * 64, "python": "b" * 64}
+ADAPTERS = {"electronics": "apertus", "power": "apertus", "python": "devstral"}
+
+
+@dataclass
+class Fake:
+    """State of one fake worker: what it is, what it saw, the events tests wait for."""
+
+    base: str = "apertus"
+    reports: bool = True
+    model_in_answer: str | None = None
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/health", self.health),
+                Route("/v1/models", self.models),
+                Route("/metrics", self.metrics),
+                Route("/v1/chat/completions", self.generate, methods=["POST"]),
+                Route("/v1/completions", self.generate, methods=["POST"]),
+            ]
+        )
+
+    async def health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok", "base": self.base, "max_model_len": 512})
+
+    async def models(self, _: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [{"id": self.base, "max_model_len": 512}]})
+
+    async def metrics(self, _: Request) -> Response:
+        return PlainTextResponse(
+            "# HELP vllm:num_requests_running Rows.\n# TYPE vllm:num_requests_running gauge\n"
+            f'vllm:num_requests_running{{model_name="{self.base}"}} 3\n'
+            "# HELP ailiance_cancelled_total Cancelled.\n# TYPE ailiance_cancelled_total counter\n"
+            f'ailiance_cancelled_total{{stage="decode",base="{self.base}"}} 2\n'
+            "# TYPE process_open_fds gauge\nprocess_open_fds 9\n"
+        )
+
+    async def generate(self, request: Request) -> Response:
+        body = await request.json()
+        self.requests.append(body)
+        self.headers.append(dict(request.headers))
+        script = script_of(body)
+        self.started.set()
+        if "status" in script:
+            return JSONResponse(
+                script.get("body", {"error": {"message": "no", "type": "t", "code": "c"}}),
+                status_code=script["status"],
+                headers=script.get("headers"),
+            )
+        kind = "chat" if "messages" in body else "text"
+        base_digest = DIGESTS[self.base]
+        adapter = body["model"] if body["model"] in ADAPTERS else None
+        report = {
+            "base": self.base,
+            "base_digest": base_digest,
+            "adapter": adapter,
+            "adapter_digest": DIGESTS.get(adapter or ""),
+        }
+        envelope = Envelope.new(kind, self.model_in_answer or body["model"], "fp_x")
+        if body.get("stream"):
+            return StreamingResponse(
+                self._stream(envelope, report, body, script),
+                media_type="text/event-stream",
+                headers=self._report_headers(report),
+            )
+        if script.get("wait"):
+            await self._wait_for_disconnect(request)
+        if script.get("die"):
+            os._exit(9)
+        answer = envelope.plain("".join(script["tokens"]), "stop", Usage(3, len(script["tokens"])))
+        if self.reports:
+            answer["ailiance"] = report
+        return JSONResponse(script.get("answer", answer), headers=self._report_headers(report))
+
+    def _report_headers(self, report: dict[str, Any]) -> dict[str, str]:
+        if not self.reports:
+            return {}
+        names = {"base": "base", "adapter": "adapter", "adapter_digest": "adapter-digest"}
+        return {f"x-ailiance-{names[k]}": report[k] for k in names if report[k]}
+
+    async def _wait_for_disconnect(self, request: Request) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self.cancelled.set()
+
+    async def _stream(
+        self, envelope: Envelope, report: dict[str, Any], body: dict[str, Any], script: Any
+    ) -> AsyncIterator[bytes]:
+        try:
+            null = (
+                {"usage": None} if (body.get("stream_options") or {}).get("include_usage") else {}
+            )
+            first = envelope.first() | null
+            if self.reports:
+                first["ailiance"] = report
+            yield encode_data(dumps(first))
+            for index, token in enumerate(script["tokens"]):
+                if index == script.get("hold_at"):
+                    await self.go_on.wait()
+                if index == script.get("die_at"):
+                    os._exit(9)
+                if index == script.get("break_at"):
+                    raise ConnectionResetError
+                if index == script.get("end_at"):
+                    return
+                if index == script.get("error_at"):
+                    error = {"message": "boom", "type": "server_error", "code": "engine_failed"}
+                    yield encode_data(dumps({"error": error | {"param": None}}))
+                    return
+                yield encode_data(dumps(envelope.delta(token) | null))
+            yield encode_data(dumps(envelope.last("stop") | null))
+            if (body.get("stream_options") or {}).get("include_usage"):
+                yield encode_data(dumps(envelope.usage(Usage(3, len(script["tokens"])))))
+            yield encode_data(DONE)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+def script_of(body: dict[str, Any]) -> dict[str, Any]:
+    text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
+    script = json.loads(text) if isinstance(text, str) and text.startswith("{") else {}
+    return {"tokens": ["Hello", " wor", "ld"]} | script
+
+
+def _exit_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main() -> None:
+    import uvicorn  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--uds", required=True)
+    parser.add_argument("--base", default="apertus")
+    parser.add_argument("--config")
+    parser.add_argument("--exit-code", type=int)
+    parser.add_argument("--exit-with-parent", action="store_true")
+    options = parser.parse_args()
+    if options.exit_code is not None:
+        print("adapter 'x': wrong shapes; retrain it")
+        sys.exit(options.exit_code)
+    if options.exit_with_parent:
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
+    print(f"fake worker of {options.base} up")
+    sys.stdout.flush()
+    uvicorn.run(Fake(options.base).app(), uds=options.uds, log_level="error")
+
+
+if __name__ == "__main__":
+    main()
