@@ -88,6 +88,8 @@ def _port(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     # here, not at the top: `ailiance route` and --help need no HTTP
+    import uvloop  # noqa: PLC0415
+
     from gateway import logs  # noqa: PLC0415
     from gateway.serve import ServeOptions, bind, serve  # noqa: PLC0415
 
@@ -102,8 +104,8 @@ def _serve(options: argparse.Namespace) -> int:
     logs.configure()
     # what is loaded by now lives as long as the process: not worth a collector's time
     gc.freeze()
-    with listener:
-        return asyncio.run(
+    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(
             serve(ServeOptions(config, options.host, options.port), fleet, router, listener)
         )
 

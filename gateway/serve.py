@@ -149,10 +149,10 @@ def _supervisors(
     def on_restart(base: str) -> None:
         metrics.restarts.labels(base).inc()
 
+    served = [name for name, base in fleet.bases.items() if base.engine == "mlx"]
+    env = worker_env(len(served))
     found: list[Supervisor] = []
-    for index, (name, base) in enumerate(fleet.bases.items()):
-        if base.engine != "mlx":
-            continue
+    for index, name in enumerate(served):
         metrics.restarts.labels(name)  # a series that starts at 0
         phases[name] = "starting"
         uds = folder / f"{index}.sock"
@@ -160,7 +160,7 @@ def _supervisors(
             *("--config", str(options.config.resolve()), "--base", name),
             *("--uds", str(uds), "--exit-with-parent"),
         )
-        command = WorkerCommand(name, argv, uds, worker_env())
+        command = WorkerCommand(name, argv, uds, env)
         found.append(
             Supervisor(command, on_phase=on_phase, on_restart=on_restart, write_line=_write_line)
         )

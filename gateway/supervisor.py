@@ -182,9 +182,15 @@ def worker_argv(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "worker", *arguments)
 
 
-def worker_env() -> dict[str, str]:
-    """This process's environment; from a checkout, with the checkout on the path."""
+def worker_env(workers: int = 1) -> dict[str, str]:
+    """This process's environment; from a checkout, with the checkout on the path.
+
+    ``workers`` of one gateway share the cores: OpenBLAS threads that wait for each other
+    while another worker's hold the core made a step four times slower (docs/benchmarks.md).
+    A value that the operator set stands.
+    """
     env = dict(os.environ)
+    env.setdefault("OPENBLAS_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     home = Path(__file__).resolve().parent.parent
     if home.name not in ("site-packages", "dist-packages"):
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(home), env.get("PYTHONPATH")]))

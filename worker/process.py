@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+import uvloop
 
 from fleet.errors import SourceError
 from fleet.schema import Fleet
@@ -47,7 +48,8 @@ def run_worker(
     if exit_with_parent:
         threading.Thread(target=_exit_with_parent, name="parent", daemon=True).start()
     try:
-        return asyncio.run(_serve(fleet, base, blas, listen))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(fleet, base, blas, listen))
     except SourceError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 (for the user)
         return EXIT_CONFIG

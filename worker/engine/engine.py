@@ -148,8 +148,11 @@ class Engine:
             command = self._commands.get()
             if isinstance(command, _Submit):
                 late.append((command.row, [Failed(error)]))
-        self._hand_over(late)
-        self._loop.call_soon_threadsafe(self._on_death)
+        self._loop.call_soon_threadsafe(self._on_late, late)
+
+    def _on_late(self, late: Delivery) -> None:
+        _deliver(late)
+        self._on_death()
 
     def _hand_over(self, delivery: Delivery) -> None:
         if delivery:

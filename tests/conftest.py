@@ -1,0 +1,14 @@
+"""OpenBLAS is put in front before any test module imports MLX.
+
+One thread of it: the test models are tiny, and threads that wait for each other on a busy
+machine are slower than one.
+"""
+
+import os
+from pathlib import Path
+
+from worker.blas import prefer_openblas
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ailiance"
+BLAS = prefer_openblas(CACHE)

@@ -1,0 +1,119 @@
+"""The embedded apertus base, loaded once for all tests of the worker."""
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fleet.load import load_fleet
+from worker.engine.observer import Silent, Stage
+from worker.engine.request import (
+    Event,
+    Failed,
+    Finished,
+    GenerationRequest,
+    SamplingParams,
+    Text,
+)
+from worker.engine.row import Row
+from worker.engine.scheduler import Scheduler
+from worker.engine.text import TextStream
+from worker.load import Loaded, load_worker
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Watch(Silent):
+    """Remembers what the engine reported."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+        self.ended: list[tuple[int, str]] = []
+        self.cancelled: list[tuple[int, Stage]] = []
+
+    def on_step(self, rows: int, distinct_adapters: int) -> None:
+        self.steps.append((rows, distinct_adapters))
+
+    def on_ended(self, row: Row, status: str) -> None:
+        self.ended.append((row.id, status))
+
+    def on_cancelled(self, row: Row, stage: Stage) -> None:
+        self.cancelled.append((row.id, stage))
+
+
+class Bench:
+    """A scheduler driven by hand, step by step, with the events of each request."""
+
+    def __init__(self, loaded: Loaded, watch: Watch) -> None:
+        self.scheduler: Scheduler = loaded.scheduler
+        self.tokenizer = loaded.tokenizer
+        self.adapters = list(loaded.resident.adapters)
+        self.watch = watch
+        self.events: dict[int, list[Event]] = {}
+        self._ids = itertools.count()
+        self._special = frozenset(loaded.tokenizer.all_special_ids)
+
+    def prompt(self, text: str) -> list[int]:
+        turns = [{"role": "user", "content": text}]
+        return self.tokenizer.apply_chat_template(turns, add_generation_prompt=True)
+
+    def submit(
+        self,
+        text: str = "What is a decoupling capacitor for?",
+        adapter: str | None = None,
+        *,
+        max_tokens: int = 12,
+        sampling: SamplingParams | None = None,
+        stop: tuple[str, ...] = (),
+        ignore_eos: bool = True,
+        prompt: list[int] | None = None,
+    ) -> int:
+        request = GenerationRequest(
+            self.prompt(text) if prompt is None else prompt,
+            adapter,
+            max_tokens,
+            sampling or SamplingParams(temperature=0),
+            stop,
+            ignore_eos,
+        )
+        stream = TextStream(self.tokenizer.detokenizer, self._special, stop)
+        row = Row(next(self._ids), request, lambda _: None, stream, time.monotonic())
+        self.events[row.id] = []
+        self.scheduler.submit(row)
+        return row.id
+
+    def step(self) -> None:
+        for row, events in self.scheduler.step():
+            self.events[row.id] += events
+
+    def run(self) -> None:
+        while self.scheduler.busy:
+            self.step()
+
+    def text(self, row_id: int) -> str:
+        return "".join(e.text for e in self.events[row_id] if isinstance(e, Text))
+
+    def end(self, row_id: int) -> Event:
+        terminal = [e for e in self.events[row_id] if isinstance(e, Finished | Failed)]
+        assert len(terminal) == 1, "exactly one terminal event"
+        assert self.events[row_id][-1] is terminal[0]
+        return terminal[0]
+
+
+@pytest.fixture(scope="session")
+def new_bench() -> Callable[[], Bench]:
+    """Makes benches over freshly loaded schedulers."""
+    fleet = load_fleet(ROOT / "adapters.yaml")
+
+    def make() -> Bench:
+        watch = Watch()
+        return Bench(load_worker(fleet, "apertus", "test", watch), watch)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def bench(new_bench: Callable[[], Bench]) -> Bench:
+    return new_bench()

@@ -1,0 +1,35 @@
+"""A field that the client set always wins over the model's default."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wire.requests import Sampling
+from worker.server.defaults import SamplingDefaults
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "temperature", "top_k"),
+    [
+        ({}, {}, 1.0, 0),
+        ({"do_sample": False}, {}, 0.0, 0),
+        ({"temperature": 0.3, "top_k": 20}, {}, 0.3, 20),
+        ({"temperature": 0.3, "top_k": 20}, {"temperature": 0}, 0.0, 20),
+        ({"do_sample": False}, {"temperature": 0.7, "top_k": -1}, 0.7, 0),
+    ],
+)
+def test_defaults(
+    tmp_path: Path,
+    config: dict[str, float],
+    fields: dict[str, float],
+    temperature: float,
+    top_k: int,
+) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps(config))
+    params = SamplingDefaults.read(tmp_path).params(Sampling.model_validate(fields))
+    assert (params.temperature, params.top_k) == (temperature, top_k)
+
+
+def test_no_file_means_openais_defaults(tmp_path: Path) -> None:
+    assert SamplingDefaults.read(tmp_path) == SamplingDefaults()
