@@ -5,11 +5,13 @@ gateway does not restart that); 70 the engine died.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,10 +92,33 @@ async def _serve(fleet: Fleet, base: str, blas: str, listen: Listen) -> int:
         metrics.render,
     )
     log.info("%s is ready: %d adapters, BLAS: %s", base, len(resident.adapters), blas)
-    server = uvicorn.Server(_uvicorn_config(build_app(service), listen))
+    server = _Server(_uvicorn_config(build_app(service), listen))
+    _stop_on_signals(server, engine)
     await server.serve()
     await engine.stop()
     return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the engine is to end the streams first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def _stop_on_signals(server: uvicorn.Server, engine: Engine) -> None:
+    """At the first signal every stream gets its error event, then the server ends."""
+    loop = asyncio.get_running_loop()
+    stopping: list[asyncio.Task[None]] = []
+
+    def stop() -> None:
+        server.force_exit = bool(stopping)
+        server.should_exit = True
+        stopping.append(loop.create_task(engine.stop()))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
 
 
 def _uvicorn_config(app: Any, listen: Listen) -> uvicorn.Config:

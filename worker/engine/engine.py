@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from wire.errors import AilianceError, EngineFailed
+from wire.errors import AilianceError, EngineFailed, WorkerUnavailable
 from worker.engine.admission import Load
 from worker.engine.request import Event, Failed, Finished, GenerationRequest
 from worker.engine.row import Row
@@ -78,15 +78,16 @@ class Engine:
         await ready
 
     async def stop(self) -> None:
-        """End the thread after its current step."""
+        """End the thread after its current step; what still runs gets an error. Idempotent."""
+        self.dead = True
         self._commands.put(_Stop())
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, 5.0)
 
     def generate(self, request: GenerationRequest) -> "Generation":
-        """Take a request on. Raises Overloaded, or EngineFailed when the engine is dead."""
+        """Take a request on. Raises Overloaded, also once the engine has stopped."""
         if self.dead:
-            raise EngineFailed("the engine has stopped")
+            raise WorkerUnavailable("the engine has stopped", retry_after_s=1.0)
         self._load = self._load.admit(self._max_rows, self._max_queue)
         generation = Generation(self)
         row = Row(

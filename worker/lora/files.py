@@ -108,6 +108,7 @@ def _config(name: str, path: Path) -> dict[str, Any]:
 def _tensors(name: str, file: Path) -> dict[str, mx.array]:
     try:
         tensors = cast(dict[str, mx.array], mx.load(str(file)))
+        _check_floating(name, tensors)
         float32 = {key: value.astype(mx.float32) for key, value in tensors.items()}
         mx.eval(float32)
     except (RuntimeError, ValueError, OSError) as error:
@@ -118,6 +119,17 @@ def _tensors(name: str, file: Path) -> dict[str, mx.array]:
     if broken:
         raise SourceError(name, f"tensors with NaN or infinity: {_some(broken)}")
     return float32
+
+
+def _check_floating(name: str, tensors: Mapping[str, mx.array]) -> None:
+    """Integers would be factors quantised without their scales, or flags: not our numbers."""
+    others = [f"{k} {v.dtype}" for k, v in tensors.items() if not _is_floating(v)]
+    if others:
+        raise SourceError(name, f"tensors whose dtype is not floating point: {_some(others)}")
+
+
+def _is_floating(value: mx.array) -> bool:
+    return mx.issubdtype(value.dtype, mx.floating)
 
 
 def _mlx_scale(name: str, config: dict[str, Any]) -> float:
@@ -187,14 +199,19 @@ def _pair(
     """module -> (A, B) as stored; every tensor must have a role and a partner."""
     halves: dict[str, dict[str, mx.array]] = {}
     strangers: list[str] = []
+    twice: list[str] = []
     for key, value in tensors.items():
         role = role_of(key)
         if role is None or value.ndim != 2:
             strangers.append(f"{key} {tuple(value.shape)}")
+        elif role[1] in halves.setdefault(role[0], {}):
+            twice.append(key)
         else:
-            halves.setdefault(role[0], {})[role[1]] = value
+            halves[role[0]][role[1]] = value
     if strangers:
         raise SourceError(name, f"tensors that are not LoRA A or B factors: {_some(strangers)}")
+    if twice:
+        raise SourceError(name, f"factors that are stored twice: {_some(twice)}")
     lonely = [module for module, half in halves.items() if len(half) != 2]
     if lonely:
         raise SourceError(name, f"layers with only one of A and B: {_some(lonely)}")
@@ -213,7 +230,12 @@ def _map_paths(name: str, modules: list[str], layers: Mapping[str, Shape]) -> di
             f"{len(unknown)} of {len(modules)} target layers are not linear layers of this base: "
             f"{_some(unknown)}; is it an adapter of another base?",
         )
-    return {module: by_tail[_tail(module)][0] for module in modules}
+    paths = {module: by_tail[_tail(module)][0] for module in modules}
+    found = list(paths.values())
+    twice = [module for module, path in paths.items() if found.count(path) > 1]
+    if twice:
+        raise SourceError(name, f"modules that mean one layer, stored twice: {_some(twice)}")
+    return paths
 
 
 def _tail(path: str) -> str:

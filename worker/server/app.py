@@ -1,8 +1,9 @@
 """The worker's endpoints. One engine, one base; refuses any name it does not serve."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -28,6 +29,8 @@ from worker.server.resident import Resident
 from worker.server.streaming import EventStream, JsonAnswer
 
 AsgiAnswer = EventStream | JsonAnswer
+B = TypeVar("B", ChatRequest, CompletionRequest)
+INLINE_BYTES = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,26 @@ def build_app(service: Service) -> FastAPI:
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Any:
-        body = parse_chat(await request.body())
-        return _answer(service, "chat", body, service.prompter.chat(body))
+        raw = await request.body()
+        body = parse_chat(raw)
+        prompt = await _off_loop(len(raw), service.prompter.chat, body)
+        return _answer(service, "chat", body, prompt)
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Any:
-        body = parse_completion(await request.body())
-        return _answer(service, "text", body, service.prompter.completion(body))
+        raw = await request.body()
+        body = parse_completion(raw)
+        prompt = await _off_loop(len(raw), service.prompter.completion, body)
+        return _answer(service, "text", body, prompt)
 
     return app
+
+
+async def _off_loop(size: int, tokenise: Callable[[B], list[int]], body: B) -> list[int]:
+    """Tokenise a large body on another thread, so that it holds up no other request."""
+    if size < INLINE_BYTES:
+        return tokenise(body)
+    return await asyncio.to_thread(tokenise, body)
 
 
 def _answer(

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from tests.worker.conftest import Bench
-from wire.errors import EngineFailed, Overloaded
+from wire.errors import Overloaded, WorkerUnavailable
 from worker.engine.engine import Engine
 from worker.engine.request import Event, Failed, Finished, GenerationRequest, SamplingParams
 from worker.engine.scheduler import Delivery, Scheduler
@@ -84,7 +84,7 @@ def test_a_death_ends_all_requests_and_is_told_once(
         await setup.engine.start(lambda: broken)
         calls = [collect(setup.engine, setup.request(50)) for _ in range(3)]
         answers = await asyncio.wait_for(asyncio.gather(*calls), LIMIT_S)
-        with pytest.raises(EngineFailed):
+        with pytest.raises(WorkerUnavailable):
             setup.engine.generate(setup.request())
         return answers
 
