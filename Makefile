@@ -1,6 +1,8 @@
 # make run | test | check | test-all | soak | bench | train | clean
 PORT ?= 9300
 PYTHON ?= python3
+# make run CONFIG=my.yaml serves another fleet than ./adapters.yaml
+CONFIG ?= adapters.yaml
 BIN := .venv/bin
 SOURCES := gateway router worker wire fleet demo bench tests
 
@@ -16,7 +18,7 @@ help:
 	@echo "make train     train the embedded fleet again (hours)"
 
 run: .venv/.runtime
-	@exec $(BIN)/ailiance serve --port $(PORT)
+	@exec $(BIN)/ailiance serve --config $(CONFIG) --port $(PORT)
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -q

@@ -31,7 +31,8 @@ def parse_fleet(text: str, path: Path) -> Fleet:
     parsed = YamlLines(text, str(path))
     value = cast(dict[str, Any], parsed.value)
     if not isinstance(parsed.value, dict):
-        raise FleetError(path, None, "empty; it needs at least 'version: 1' and 'bases:'")
+        what = "empty" if parsed.value is None else "not a mapping of keys"
+        raise FleetError(path, None, f"{what}; it needs at least 'version: 1' and 'bases:'")
     if "folder" in value:
         raise FleetError(path, parsed.line_of(("folder",)), "unknown key 'folder'; remove it")
     try:
@@ -45,7 +46,9 @@ def parse_fleet(text: str, path: Path) -> Fleet:
 
 
 def _explain(error: ValidationError, parsed: YamlLines, path: Path) -> FleetError:
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    # a misspelt key is also a missing one: the spelling is the better hint
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     loc = tuple(part for part in first["loc"] if part != "[key]")
     line = parsed.line_of(loc)
     where = ".".join(str(part) for part in loc)

@@ -27,6 +27,8 @@ class YamlLines:
             raise FleetError(file, line, f"not valid YAML: {error.problem}") from None
         except yaml.YAMLError as error:
             raise FleetError(file, None, f"not valid YAML: {error}") from None
+        except RecursionError:
+            raise FleetError(file, None, "not valid here: nested without end") from None
 
     def line_of(self, path: Path) -> int | None:
         """The line of a path, or of its nearest parent that stands in the file."""
@@ -41,14 +43,20 @@ class YamlLines:
         if isinstance(node, SequenceNode):
             return [self._plain(child, (*path, i)) for i, child in enumerate(node.value)]
         assert isinstance(node, ScalarNode)
-        value = cast(Any, self._loader.construct_object(node))  # pyright: ignore[reportUnknownMemberType]
-        return value
+        try:
+            return cast(Any, self._loader.construct_object(node))  # pyright: ignore[reportUnknownMemberType]
+        except ValueError as error:
+            # text that looks like a date or a number and is none, such as 2026-02-30
+            line, text = node.start_mark.line + 1, node.value
+            raise FleetError(self._file, line, f"'{text}': {error}; put it in quotes") from None
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value)
             line = key_node.start_mark.line + 1
+            if not isinstance(key_node, ScalarNode):
+                raise FleetError(self._file, line, "a key must be text, not a list or a mapping")
+            key = str(key_node.value)
             if key in result:
                 first = self.lines[(*path, key)]
                 raise FleetError(

@@ -75,7 +75,7 @@ async def serve(
                 server.should_exit = True
                 for supervisor in failed:
                     _complain(f"base '{supervisor.base}' can't start: {supervisor.last_line}")
-            elif settled.done():
+            elif all(s.state.phase == "ready" for s in supervisors):
                 _announce(options, gateway, listener, now_s() - start_s)
             await serving
             return EXIT_CONFIG if failed else 0

@@ -21,6 +21,7 @@ from wire.errors import WorkerUnavailable
 
 POLL_S = 0.1
 TERM_TO_KILL_S = 3.0
+EXIT_SPAWN = 71  # sysexits.h EX_OSERR: the system could not start the process
 LINE_BYTES = 64 << 10
 
 
@@ -98,17 +99,12 @@ class Supervisor:
                 self._set(worker_state.on_stop(self.state))
 
     async def _live_once(self) -> int:
-        self._command.uds.unlink(missing_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            *self._command.argv,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=LINE_BYTES,
-            env=self._command.env,
-            # Ctrl-C reaches the whole foreground group: workers end by our order, not at once
-            start_new_session=True,
-        )
+        try:
+            process = await self._spawn()
+        except OSError as error:
+            # no memory or processes left, perhaps for a while: an exit like another
+            self._say(f"can't start the worker: {error}")
+            return EXIT_SPAWN
         self.pid = process.pid
         self._set(worker_state.on_spawn(self.state, now_s()))
         lines = asyncio.create_task(self._pass_lines(process))
@@ -122,6 +118,19 @@ class Supervisor:
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await lines
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        self._command.uds.unlink(missing_ok=True)
+        return await asyncio.create_subprocess_exec(
+            *self._command.argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=LINE_BYTES,
+            env=self._command.env,
+            # Ctrl-C reaches the whole foreground group: workers end by our order, not at once
+            start_new_session=True,
+        )
 
     async def _await_health(self) -> None:
         assert self.upstream is not None

@@ -8,6 +8,7 @@ import json
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from wire.errors import InvalidRequest
 from wire.fields import UNSUPPORTED_CHAT, UNSUPPORTED_COMPLETION, plan_fields
@@ -17,7 +18,16 @@ Stop = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)]
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # strict: OpenAI takes neither "1" nor true for a number
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        # clients send back what they were sent: `"tool_calls": null` in a turn is no tool call
+        if not isinstance(data, dict):
+            return data
+        return {k: v for k, v in cast(dict[str, Any], data).items() if v is not None}
 
 
 class StreamOptions(_Wire):
@@ -123,7 +133,8 @@ def parse_completion(raw: bytes) -> CompletionRequest:
 def load_json(raw: bytes) -> Any:
     """Parsed JSON; raises InvalidRequest that says where the text breaks."""
     try:
-        value = json.loads(raw)
+        # decoded here: json.loads of bytes lets surrogates and UTF-16 through
+        value = json.loads(raw.decode("utf-8-sig"))
         if b"\\ud" in raw or b"\\uD" in raw:
             # half of a surrogate pair is valid JSON, but no text: nothing could send it on
             json.dumps(value, ensure_ascii=False).encode()
@@ -150,12 +161,26 @@ def _validate(model: type[M], body: dict[str, Any]) -> M:
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:
-    first = error.errors(include_url=False, include_input=False)[0]
+    first = _most_telling(error)
     param = _path(first["loc"])
     if first["type"] == "extra_forbidden":
+        # a field's name may be any text, so it is taken as it came
+        parent, name = _path(first["loc"][:-1]), str(first["loc"][-1])
+        param = f"{parent}.{name}" if parent else name
         return InvalidRequest(f"unknown field '{param}'", param=param, code="unknown_parameter")
     message = first["msg"].removeprefix("Value error, ")
     return InvalidRequest(f"{param}: {message}" if param else message, param=param or None)
+
+
+def _most_telling(error: ValidationError) -> ErrorDetails:
+    """The first error; where text or parts are taken, that of the part rather than "no text"."""
+    found = error.errors(include_url=False, include_input=False)
+    first = found[0]
+    if first["loc"][-1:] == ("str",):
+        at = first["loc"][:-1]
+        deeper = (e for e in found if e["loc"][: len(at)] == at and len(e["loc"]) > len(at) + 1)
+        return next(deeper, first)
+    return first
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from fleet.errors import FleetError
+from fleet.find import find_fleet
 from fleet.load import load_fleet
 from fleet.schema import Fleet
 from worker.blas import prefer_openblas
@@ -21,8 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
-        fleet = load_fleet(args.config)
-        base = _base(fleet, args.base, args.config)
+        config = find_fleet(args.config, Path.cwd())
+        fleet = load_fleet(config)
+        base = _base(fleet, args.base, config)
     except FleetError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for the user)
         return EXIT_CONFIG
@@ -39,7 +41,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve one base of a fleet with all its adapters, as an OpenAI server "
         "(/v1/chat/completions, /v1/completions, /v1/models, /metrics).",
     )
-    parser.add_argument("--config", type=Path, default=Path("adapters.yaml"), help="the fleet file")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="the fleet file; default: ./adapters.yaml if there is one, else the embedded fleet",
+    )
     parser.add_argument("--base", help="which base; needed when the file has several")
     parser.add_argument("--uds", metavar="PATH", help="listen on a Unix socket instead of a port")
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")

@@ -124,3 +124,25 @@ def test_stopping_ends_the_process(tmp_path, deaf, monkeypatch):
     run(test, folder=tmp_path)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+def test_a_worker_that_cannot_be_spawned_is_tried_again(tmp_path):
+    """A failed spawn once ended the supervisor, and serve called itself ready."""
+
+    async def body():
+        said = []
+        command = WorkerCommand("apertus", (str(tmp_path / "none"),), tmp_path / "w.sock", {})
+        supervisor = Supervisor(
+            command, on_phase=lambda *_: None, on_restart=lambda _: None, write_line=said.append
+        )
+        task = asyncio.create_task(supervisor.run())
+        async with asyncio.timeout(30):
+            while supervisor.state.exits_in_row < 2:
+                supervisor._changed.clear()
+                await supervisor._changed.wait()
+        assert supervisor.state.phase == "restarting"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return said
+
+    assert any("can't start the worker" in line for line in asyncio.run(body()))

@@ -93,14 +93,13 @@ class Scheduler:
         if not self._rows:
             return []
         _, responses = self._generator.next()
+        self._watch(cast(list[Any], responses))
         delivery: Delivery = []
         for response in cast(list[Any], responses):
             row = self._rows[response.uid]
             events = self._on_token(row, response)
             if events:
                 delivery.append((row, events))
-        running = self._rows.values()
-        self._observer.on_step(len(running), len({row.request.adapter for row in running}))
         return delivery
 
     def fail_all(self, error: AilianceError) -> Delivery:
@@ -114,6 +113,11 @@ class Scheduler:
 
     def close(self) -> None:
         self._generator.close()
+
+    def _watch(self, responses: Sequence[Any]) -> None:
+        if responses:
+            adapters = {self._rows[response.uid].request.adapter for response in responses}
+            self._observer.on_step(len(responses), len(adapters))
 
     def _admit(self) -> None:
         while self._waiting and len(self._rows) < self._max_rows:

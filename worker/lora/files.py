@@ -21,6 +21,7 @@ Format = Literal["mlx", "peft"]
 Shape = tuple[int, int]
 
 _WEIGHTS: dict[Format, str] = {"mlx": "adapters.safetensors", "peft": "adapter_model.safetensors"}
+_PREFIXES = ("base_model", "language_model", "model")
 # PEFT options that change the mathematics and are not applied here, with their off values
 _PEFT_REFUSED: dict[str, tuple[Any, ...]] = {
     "use_dora": (False,),
@@ -32,6 +33,11 @@ _PEFT_REFUSED: dict[str, tuple[Any, ...]] = {
     "fan_in_fan_out": (False,),
     "layer_replication": ([],),
     "trainable_token_indices": ([], {}),
+    "alora_invocation_tokens": ([],),
+    "use_qalora": (False,),
+    "use_bdlora": (False,),
+    "arrow_config": (),
+    "kasa_config": (),
 }
 
 
@@ -69,13 +75,14 @@ def read_adapter(name: str, path: Path, layers: Mapping[str, Shape]) -> AdapterF
     form = _format(name, path)
     config = _config(name, path)
     tensors = _tensors(name, path / _WEIGHTS[form])
-    scale = _mlx_scale(name, config) if form == "mlx" else _peft_scale(name, config)
+    scale, stated = _mlx_scale(name, config) if form == "mlx" else _peft_scale(name, config)
     pairs = _pair(name, tensors, _MLX_ROLES if form == "mlx" else _PEFT_ROLES)
     paths = _map_paths(name, sorted(pairs), layers)
     factors = {
         paths[module]: _orient(name, module, pair, layers[paths[module]], scale, form)
         for module, pair in pairs.items()
     }
+    _check_rank(name, stated, factors)
     digest = digest_files([path / "adapter_config.json", path / _WEIGHTS[form]])
     rank = max(f.a.shape[1] for f in factors.values())
     return AdapterFiles(name, path, form, digest, rank, factors)
@@ -132,17 +139,30 @@ def _is_floating(value: mx.array) -> bool:
     return mx.issubdtype(value.dtype, mx.floating)
 
 
-def _mlx_scale(name: str, config: dict[str, Any]) -> float:
+def _check_rank(name: str, stated: float | None, factors: Mapping[str, Factors]) -> None:
+    """The rank that the scale was computed with must be that of the tensors."""
+    other = [path for path, f in factors.items() if stated is not None and f.a.shape[1] != stated]
+    if other:
+        raise SourceError(
+            name,
+            f"adapter_config.json states rank {stated:g}, but {_some(other)} have another; the "
+            "scale alpha / rank would be wrong; correct the config",
+        )
+
+
+def _mlx_scale(name: str, config: dict[str, Any]) -> tuple[float, float | None]:
+    """The scale, and the rank it was computed with where it had to be."""
     kind = config.get("fine_tune_type", "lora")
     if kind != "lora":
         raise SourceError(name, f"fine_tune_type '{kind}' is not supported; only 'lora' is")
     raw = config.get("lora_parameters")
     parameters = cast(dict[str, Any], raw) if isinstance(raw, dict) else {}
     if "scale" in parameters:
-        return _positive(name, "lora_parameters.scale", parameters["scale"])
+        return _positive(name, "lora_parameters.scale", parameters["scale"]), None
     if "alpha" in parameters and "rank" in parameters:
         alpha = _positive(name, "lora_parameters.alpha", parameters["alpha"])
-        return alpha / _positive(name, "lora_parameters.rank", parameters["rank"])
+        rank = _positive(name, "lora_parameters.rank", parameters["rank"])
+        return alpha / rank, rank
     raise SourceError(
         name,
         "adapter_config.json states neither lora_parameters.scale nor alpha and rank; "
@@ -150,7 +170,7 @@ def _mlx_scale(name: str, config: dict[str, Any]) -> float:
     )
 
 
-def _peft_scale(name: str, config: dict[str, Any]) -> float:
+def _peft_scale(name: str, config: dict[str, Any]) -> tuple[float, float]:
     for key, off in _PEFT_REFUSED.items():
         value = config.get(key)
         if value is not None and value not in off:
@@ -165,7 +185,7 @@ def _peft_scale(name: str, config: dict[str, Any]) -> float:
         )
     alpha = _positive(name, "lora_alpha", config["lora_alpha"])
     rank = _positive(name, "r", config["r"])
-    return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), rank
 
 
 def _positive(name: str, key: str, value: Any) -> float:
@@ -239,9 +259,14 @@ def _map_paths(name: str, modules: list[str], layers: Mapping[str, Shape]) -> di
 
 
 def _tail(path: str) -> str:
-    """The path from its ``layers.`` on: pipelines differ in what they put before."""
-    head, found, rest = path.partition("layers.")
-    return found + rest if found else head.removeprefix("base_model.model.")
+    """The path without what training pipelines put before ``layers.``.
+
+    Only those words: layers of a vision tower are no layers of the language model.
+    """
+    words = path.split(".")
+    while words and words[0] in _PREFIXES:
+        words.pop(0)
+    return ".".join(words)
 
 
 def _orient(

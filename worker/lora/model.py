@@ -102,12 +102,12 @@ def _groups(targets: set[str]) -> list[list[str]]:
 def _stack(
     path: str, shape: Shape, adapters: Sequence[AdapterFiles], dtype: mx.Dtype
 ) -> tuple[mx.array, mx.array]:
-    """A (slots, in, rank) and B (slots, rank, out) of one layer; absent adapters are zero.
+    """A (slots, rank, in) and B (slots, rank, out) of one layer; absent adapters are zero.
 
     The scale is multiplied into B in float32, before the cast to the activation dtype.
     """
     rank = max(a.factors[path].a.shape[1] for a in adapters if path in a.factors)
-    all_a = [mx.zeros((shape[0], rank))]
+    all_a = [mx.zeros((rank, shape[0]))]
     all_b = [mx.zeros((rank, shape[1]))]
     for adapter in adapters:
         factors = adapter.factors.get(path)
@@ -116,7 +116,7 @@ def _stack(
             all_b.append(all_b[0])
             continue
         short = rank - factors.a.shape[1]
-        all_a.append(mx.pad(factors.a, [(0, 0), (0, short)]))
+        all_a.append(mx.pad(factors.a.T, [(0, short), (0, 0)]))
         all_b.append(mx.pad(factors.b * factors.scale, [(0, short), (0, 0)]))
     a, b = mx.stack(all_a).astype(dtype), mx.stack(all_b).astype(dtype)
     mx.eval(a, b)

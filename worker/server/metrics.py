@@ -83,6 +83,17 @@ class WorkerMetrics:
         for adapter in resident.adapters.values():
             self._resident_gauge.labels(adapter.name, self._base).set(1)
             self._load_time.observe(adapter.load_s)
+        self._start_at_zero(["", *resident.adapters])
+
+    def _start_at_zero(self, adapters: Iterable[str]) -> None:
+        # a series that appears with its first event hides that event from rate()
+        for adapter in adapters:
+            for status in ("stop", "length", "cancelled", "error"):
+                self._requests.labels(adapter, self._base, status)
+            for kind in ("prompt", "cached", "generated"):
+                self._tokens.labels(adapter, self._base, kind)
+        for stage in ("waiting", "prefill", "decode"):
+            self._cancelled.labels(self._base, stage)
 
     def watch(self, rows: Callable[[], "EngineRows"], resident: Resident) -> None:
         """Serve the gauges that are read off the engine when scraped."""

@@ -1,0 +1,1 @@
+"""Side-by-side measurements: everything is a ratio within one run."""

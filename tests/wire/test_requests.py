@@ -1,0 +1,294 @@
+"""Requests: each standard field is honoured or refused by its name, and nothing is dropped."""
+
+import json
+
+import pytest
+
+from wire.errors import InvalidRequest, UnsupportedField
+from wire.fields import UNSUPPORTED_CHAT, UNSUPPORTED_COMPLETION
+from wire.requests import ChatRequest, CompletionRequest, parse_chat, parse_completion
+
+USER = {"role": "user", "content": "hi"}
+
+
+def chat(**fields) -> ChatRequest:
+    return parse_chat(json.dumps({"model": "m", "messages": [USER]} | fields).encode())
+
+
+def turns(*messages) -> ChatRequest:
+    return chat(messages=list(messages))
+
+
+def text(**fields) -> CompletionRequest:
+    return parse_completion(json.dumps({"model": "m", "prompt": "p"} | fields).encode())
+
+
+def refusal(parse, **fields) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(**fields)
+    return caught.value
+
+
+HONOURED = {
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "top_k": 40,
+    "min_p": 0.05,
+    "seed": -3,
+    "max_tokens": 5,
+    "user": "u",
+    "adapters": "electronics",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), HONOURED.items())
+@pytest.mark.parametrize("parse", [chat, text])
+def test_an_honoured_field_keeps_its_value(parse, name, value):
+    assert getattr(parse(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize("name", [*HONOURED, "stop", "stream", "stream_options"])
+@pytest.mark.parametrize("parse", [chat, text])
+def test_null_is_absent(parse, name):
+    assert parse(**{name: None}) == parse()
+    assert name not in parse(**{name: None}).model_fields_set
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED_CHAT)
+def test_null_is_absent_for_unsupported_chat_fields(name):
+    assert chat(**{name: None}) == chat()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(n, v) for n, values in UNSUPPORTED_CHAT.items() for v in values]
+)
+def test_a_neutral_value_of_an_unsupported_chat_field_passes(name, value):
+    assert chat(**{name: value}) == chat()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(n, v) for n, values in UNSUPPORTED_COMPLETION.items() for v in values]
+)
+def test_a_neutral_value_of_an_unsupported_completion_field_passes(name, value):
+    assert text(**{name: value}) == text()
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED_CHAT)
+def test_an_unsupported_chat_field_is_refused_by_name(name):
+    error = refusal(chat, **{name: {"asks": "for something"}})
+    assert isinstance(error, UnsupportedField)
+    assert (error.param, error.code) == (name, "unsupported_parameter")
+    assert f"'{name}'" in error.message
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED_COMPLETION)
+def test_an_unsupported_completion_field_is_refused_by_name(name):
+    error = refusal(text, **{name: {"asks": "for something"}})
+    assert isinstance(error, UnsupportedField)
+    assert error.param == name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n", True),
+        ("n", 2),
+        ("logprobs", 0),
+        ("frequency_penalty", False),
+        ("logit_bias", {"5": 1}),
+        ("response_format", {"type": "json_object"}),
+        ("tool_choice", "required"),
+        ("service_tier", "flex"),
+    ],
+)
+def test_a_value_that_only_looks_neutral_is_refused(name, value):
+    assert refusal(chat, **{name: value}).param == name
+
+
+@pytest.mark.parametrize("parse", [chat, text])
+@pytest.mark.parametrize("name", ["foo", "top-p", "", "0"])
+def test_an_unknown_field_is_refused_by_name(parse, name):
+    error = refusal(parse, **{name: 1})
+    assert (error.param, error.code) == (name, "unknown_parameter")
+    assert f"'{name}'" in error.message
+
+
+def test_chat_fields_are_no_completion_fields_and_the_other_way_round():
+    assert refusal(text, messages=[USER]).param == "messages"
+    assert refusal(text, max_completion_tokens=1).param == "max_completion_tokens"
+    assert refusal(chat, prompt="p").param == "prompt"
+    assert refusal(chat, best_of=2).param == "best_of"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": 2.1}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"top_k": -2}, "top_k"),
+        ({"min_p": 2}, "min_p"),
+        ({"seed": 2**63}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"stop": ""}, "stop[0]"),
+        ({"stop": ["a", ""]}, "stop[1]"),
+        ({"stop": [1]}, "stop[0]"),
+        ({"stop": list("abcde")}, "stop"),
+        ({"model": ""}, "model"),
+        ({"model": "m" * 257}, "model"),
+        ({"model": None}, "model"),
+        ({"messages": None}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": ["hi"]}, "messages[0]"),
+        ({"metadata": {"k": 1}}, "metadata.k"),
+        ({"stream": True, "stream_options": {"x": 1}}, "stream_options.x"),
+        ({"stream": "perhaps"}, "stream"),
+    ],
+)
+def test_a_bad_value_names_its_field(fields, param):
+    error = refusal(chat, **fields)
+    assert error.param == param
+    assert error.message.startswith(f"{param}: ") or f"'{param}'" in error.message
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"role": "user", "content": 5}, "messages[1].content"),
+        ({"role": "user"}, "messages[1]"),
+        ({"role": "user", "content": None}, "messages[1]"),
+        ({"role": "tool", "content": "x"}, "messages[1].role"),
+        ({"role": "user", "content": "x", "tool_calls": []}, "messages[1].tool_calls"),
+        ({"role": "user", "content": [{"type": "text"}]}, "messages[1].content[0].text"),
+        (
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]},
+            "messages[1].content[0].type",
+        ),
+        ({"role": "user", "content": ["x"]}, "messages[1].content[0]"),
+    ],
+)
+def test_the_path_of_a_bad_message(message, param):
+    with pytest.raises(InvalidRequest) as caught:
+        turns(USER, message)
+    assert caught.value.param == param
+
+
+def test_text_and_parts_are_the_same_text():
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    request = turns({"role": "user", "content": parts}, {"role": "user", "content": "ab"})
+    assert [message.text() for message in request.messages] == ["ab", "ab"]
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
+def test_every_role_that_has_text_is_taken(role):
+    assert turns({"role": role, "content": "x"}).messages[0].role == role
+
+
+def test_an_assistant_turn_may_have_no_content():
+    assert turns(USER, {"role": "assistant", "content": None}).messages[1].text() == ""
+
+
+def test_a_turn_sent_back_as_openai_python_dumps_it():
+    """``message.model_dump()`` writes every field that it knows, most of them null."""
+    from openai.types.chat import ChatCompletionMessage  # noqa: PLC0415
+
+    message = ChatCompletionMessage(role="assistant", content="x").model_dump()
+    assert None in message.values()
+    assert turns(USER, message, USER).messages[1].text() == "x"
+
+
+def test_stop_may_be_one_string_or_up_to_four():
+    assert chat(stop="a").stop == ["a"]
+    assert chat(stop=list("abcd")).stop == list("abcd")
+    assert chat(stop=[]).stop == []
+
+
+def test_stream_options_need_stream():
+    assert "stream" in refusal(chat, stream_options={"include_usage": True}).message
+    options = chat(stream=True, stream_options={"include_usage": True}).stream_options
+    assert options is not None
+    assert options.include_usage
+    options = chat(stream=True, stream_options={"include_usage": None}).stream_options
+    assert options is not None
+    assert not options.include_usage
+
+
+def test_max_completion_tokens_wins():
+    assert chat().limit_tokens is None
+    assert chat(max_tokens=5).limit_tokens == 5
+    assert chat(max_tokens=5, max_completion_tokens=3).limit_tokens == 3
+    assert text(max_tokens=5).limit_tokens == 5
+
+
+@pytest.mark.parametrize("prompt", ["p", ["p"], [1, 2, 3]])
+def test_a_prompt_is_text_or_token_ids(prompt):
+    assert text(prompt=prompt).prompt == prompt
+
+
+@pytest.mark.parametrize("prompt", ["", [], ["a", "b"], [""], [-1], [[1]], 5, {}, None])
+def test_any_other_prompt_is_refused(prompt):
+    assert refusal(text, prompt=prompt).param == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"", "not valid JSON"),
+        (b'{"model":', "line 1, column"),
+        (b'{\n"model" "m"}', "line 2, column 9"),
+        (b"\xff{}", "not UTF-8"),
+        ('{"model":"m"}'.encode("utf-16"), "not UTF-8"),
+        (b"[]", "JSON object"),
+        (b"null", "JSON object"),
+        (b'"x"', "JSON object"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' * 50_000, "nested too deeply"),
+        (b'{"seed":' + b"1" * 5_000 + b"}", "too many digits"),
+    ],
+)
+@pytest.mark.parametrize("parse", [parse_chat, parse_completion])
+def test_a_body_that_is_no_request(parse, raw, words):
+    with pytest.raises(InvalidRequest) as caught:
+        parse(raw)
+    assert words in caught.value.message
+
+
+def raw_chat(content: bytes) -> bytes:
+    return b'{"model":"m","messages":[{"role":"user","content":"' + content + b'"}]}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\\ud800", b"\\uD83D alone", b"\\ude00", b"\xed\xa0\x80", b"\xed\xa0\xbd\xed\xb8\x80"],
+)
+def test_half_a_surrogate_pair_is_refused_however_it_is_written(content):
+    """As bytes it passed json.loads, and later nothing could write it: a 500."""
+    with pytest.raises(InvalidRequest):
+        parse_chat(raw_chat(content))
+
+
+@pytest.mark.parametrize("content", [b"\\ud83d\\ude00", "😀".encode(), b"\\uD83D\\uDE00"])
+def test_a_whole_pair_is_a_character(content):
+    assert parse_chat(raw_chat(content)).messages[0].text() == "😀"
+
+
+def test_a_byte_order_mark_is_skipped():
+    assert parse_chat(b"\xef\xbb\xbf" + raw_chat(b"x")).messages[0].text() == "x"
+
+
+def test_a_request_written_again_asks_for_the_same():
+    """The gateway sends on what the client set, and no default of ours beside it."""
+    request = chat(stop="a", top_p=None, messages=[{"role": "assistant", "content": None}, USER])
+    raw = request.model_dump_json(exclude_unset=True).encode()
+    assert parse_chat(raw) == request
+    assert set(json.loads(raw)) == {"model", "messages", "stop"}
+
+
+def test_requests_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        chat().model = "other"  # type: ignore[misc]

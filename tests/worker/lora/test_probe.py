@@ -1,0 +1,54 @@
+"""An adapter that changes nothing is refused, whatever its file claims."""
+
+from dataclasses import replace
+
+import mlx.core as mx
+import pytest
+
+from fleet.errors import SourceError
+from tests.worker.lora.tiny import ALL, VOCABULARY, paths_of, random_adapter, tiny_model
+from worker.lora.files import AdapterFiles, Factors
+from worker.lora.model import AdapterModel
+from worker.lora.probe import probe_adapter
+
+
+def probed(adapter: AdapterFiles) -> float:
+    other = random_adapter("other", paths_of(ALL), seed=9)
+    model = AdapterModel(tiny_model(), [other, adapter], mx.float32)
+    return probe_adapter(model, adapter.name, VOCABULARY)
+
+
+def scaled_b(adapter: AdapterFiles, times: float) -> AdapterFiles:
+    return replace(
+        adapter,
+        factors={p: Factors(f.a, f.b * times, f.scale) for p, f in adapter.factors.items()},
+    )
+
+
+def test_effect_is_the_largest_change_of_a_logit() -> None:
+    adapter = random_adapter("good", paths_of(ALL), seed=1)
+    model = AdapterModel(tiny_model(), [adapter], mx.float32)
+    tokens = mx.arange(0, VOCABULARY, VOCABULARY // 16)[None, :16]
+    delta = model.logits(tokens, "good") - tiny_model()(tokens)
+    assert probe_adapter(model, "good", VOCABULARY) == pytest.approx(
+        mx.abs(delta).max().item(), abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("times", [0.0, 1e-7])
+def test_adapter_without_effect_is_refused(times: float) -> None:
+    adapter = scaled_b(random_adapter("idle", paths_of(ALL)), times)
+    with pytest.raises(SourceError, match="has no effect"):
+        probed(adapter)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])
+def test_adapter_that_breaks_the_logits_is_refused(value: float) -> None:
+    with pytest.raises(SourceError, match="NaN"):
+        probed(scaled_b(random_adapter("broken", paths_of(ALL)), value))
+
+
+@pytest.mark.parametrize("vocabulary", [2, 15, 17, VOCABULARY])
+def test_any_vocabulary_size_is_probed(vocabulary: int) -> None:
+    model = AdapterModel(tiny_model(), [random_adapter("good", paths_of(ALL))], mx.float32)
+    assert probe_adapter(model, "good", vocabulary) > 0
