@@ -102,6 +102,11 @@ def _serve(options: argparse.Namespace) -> int:
         where = f"{options.host}:{options.port}"
         raise _Fault(f"can't listen on {where}: {error.strerror}; try --port", EXIT_USAGE) from None
     logs.configure()
+    for domain in unrouted(fleet, router):
+        sys.stderr.write(
+            f"warning: the router's weights do not know domain '{domain}': the automatic names "
+            "never choose its adapters; fit the router with its examples\n"
+        )
     # what is loaded by now lives as long as the process: not worth a collector's time
     gc.freeze()
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -134,6 +139,12 @@ def _route(options: argparse.Namespace) -> int:
     ]
     sys.stdout.write("".join(f"{name:<11} {value}\n" for name, value in lines))
     return 0
+
+
+def unrouted(fleet: Fleet, router: Router) -> list[str]:
+    """Domains that adapters name but the router can never choose, in file order."""
+    named = {adapter.domain for adapter in fleet.adapters.values()}
+    return [d for d in fleet.domains if d in named and d not in router.domains]
 
 
 def load_router(fleet: Fleet) -> Router:
