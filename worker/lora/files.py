@@ -6,7 +6,6 @@ Only safetensors is opened.
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +15,13 @@ import mlx.core as mx
 
 from fleet.digest import digest_files
 from fleet.errors import SourceError
+from worker.lora.scale import mlx_scale, peft_scale
 
 Format = Literal["mlx", "peft"]
 Shape = tuple[int, int]
 
 _WEIGHTS: dict[Format, str] = {"mlx": "adapters.safetensors", "peft": "adapter_model.safetensors"}
 _PREFIXES = ("base_model", "language_model", "model")
-# PEFT options that change the mathematics and are not applied here, with their off values
-_PEFT_REFUSED: dict[str, tuple[Any, ...]] = {
-    "use_dora": (False,),
-    "rank_pattern": ({},),
-    "alpha_pattern": ({},),
-    "modules_to_save": ([],),
-    "bias": ("none",),
-    "lora_bias": (False,),
-    "fan_in_fan_out": (False,),
-    "layer_replication": ([],),
-    "trainable_token_indices": ([], {}),
-    "alora_invocation_tokens": ([],),
-    "use_qalora": (False,),
-    "use_bdlora": (False,),
-    "arrow_config": (),
-    "kasa_config": (),
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +58,7 @@ def read_adapter(name: str, path: Path, layers: Mapping[str, Shape]) -> AdapterF
     form = _format(name, path)
     config = _config(name, path)
     tensors = _tensors(name, path / _WEIGHTS[form])
-    scale, stated = _mlx_scale(name, config) if form == "mlx" else _peft_scale(name, config)
+    scale, stated = mlx_scale(name, config) if form == "mlx" else peft_scale(name, config)
     pairs = _pair(name, tensors, _MLX_ROLES if form == "mlx" else _PEFT_ROLES)
     paths = _map_paths(name, sorted(pairs), layers)
     factors = {
@@ -148,51 +131,6 @@ def _check_rank(name: str, stated: float | None, factors: Mapping[str, Factors])
             f"adapter_config.json states rank {stated:g}, but {_some(other)} have another; the "
             "scale alpha / rank would be wrong; correct the config",
         )
-
-
-def _mlx_scale(name: str, config: dict[str, Any]) -> tuple[float, float | None]:
-    """The scale, and the rank it was computed with where it had to be."""
-    kind = config.get("fine_tune_type", "lora")
-    if kind != "lora":
-        raise SourceError(name, f"fine_tune_type '{kind}' is not supported; only 'lora' is")
-    raw = config.get("lora_parameters")
-    parameters = cast(dict[str, Any], raw) if isinstance(raw, dict) else {}
-    if "scale" in parameters:
-        return _positive(name, "lora_parameters.scale", parameters["scale"]), None
-    if "alpha" in parameters and "rank" in parameters:
-        alpha = _positive(name, "lora_parameters.alpha", parameters["alpha"])
-        rank = _positive(name, "lora_parameters.rank", parameters["rank"])
-        return alpha / rank, rank
-    raise SourceError(
-        name,
-        "adapter_config.json states neither lora_parameters.scale nor alpha and rank; "
-        "add the scale it was trained with (a guessed one would be silently wrong)",
-    )
-
-
-def _peft_scale(name: str, config: dict[str, Any]) -> tuple[float, float]:
-    for key, off in _PEFT_REFUSED.items():
-        value = config.get(key)
-        if value is not None and value not in off:
-            raise SourceError(name, f"PEFT option {key}={value!r} is not supported")
-    if str(config.get("peft_type", "LORA")).upper() != "LORA":
-        raise SourceError(name, f"peft_type {config['peft_type']!r} is not supported; only LORA")
-    if "lora_alpha" not in config or "r" not in config:
-        raise SourceError(
-            name,
-            "adapter_config.json lacks lora_alpha or r, so the scale is unknown; "
-            "add the values it was trained with",
-        )
-    alpha = _positive(name, "lora_alpha", config["lora_alpha"])
-    rank = _positive(name, "r", config["r"])
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), rank
-
-
-def _positive(name: str, key: str, value: Any) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not math.isfinite(value) or value <= 0:
-        raise SourceError(name, f"adapter_config.json: {key} must be above 0, not {value!r}")
-    return float(value)
 
 
 def _mlx_role(key: str) -> tuple[str, str] | None:

@@ -26,8 +26,10 @@ def probe_adapter(model: AdapterModel, adapter: str, vocabulary: int) -> float:
     tokens = mx.arange(0, vocabulary, step)[None, :PROBE_TOKENS]
     delta = model.logits(tokens, adapter) - model.logits(tokens, None)
     effect = cast(float, mx.abs(delta.astype(mx.float32)).max().item())
-    if math.isnan(effect):
-        raise SourceError(adapter, "its logits are NaN; the weights are damaged or do not fit")
+    if not math.isfinite(effect):
+        raise SourceError(
+            adapter, "its logits are not finite; the weights are damaged or do not fit"
+        )
     if effect < MIN_EFFECT:
         raise SourceError(
             adapter,

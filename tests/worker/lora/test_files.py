@@ -243,6 +243,8 @@ class TestOptions:
             ("use_bdlora", {"nblocks": 2}),
             ("arrow_config", {"top_k": 2}),
             ("kasa_config", {"beta": 1e-4}),
+            ("init_lora_weights", "pissa_niter_4"),
+            ("init_lora_weights", "olora"),
         ],
     )
     def test_peft_option_is_refused_by_name(self, tmp_path: Path, key: str, value: Any) -> None:
@@ -401,9 +403,15 @@ class TestFit:
         folder = write(tmp_path, peft_tensors(), PEFT_CONFIG, "peft")
         assert set(read_adapter("mine", folder, layers).factors) <= set(LAYERS)
 
+    def test_vision_tower_of_the_base_does_not_take_the_language_models_factors(
+        self, tmp_path: Path
+    ) -> None:
+        layers = LAYERS | {path.replace("model.", "vision_tower."): s for path, s in LAYERS.items()}
+        folder = write(tmp_path, peft_tensors(), PEFT_CONFIG, "peft")
+        check_factors(read_adapter("mine", folder, layers), 4.0)
+
     def test_ambiguous_layer_is_refused(self, tmp_path: Path) -> None:
-        layers = LAYERS | {f"language_{path}": shape for path, shape in LAYERS.items()}
-        layers |= {f"language_model.{path}": shape for path, shape in LAYERS.items()}
+        layers = LAYERS | {f"language_model.{path}": shape for path, shape in LAYERS.items()}
         folder = write(tmp_path, peft_tensors(), PEFT_CONFIG, "peft")
         with pytest.raises(SourceError, match="not linear layers of this base"):
             read_adapter("mine", folder, layers)
