@@ -26,7 +26,8 @@ class YamlLines:
             line = mark.line + 1 if mark is not None else None
             raise FleetError(file, line, f"not valid YAML: {error.problem}") from None
         except yaml.YAMLError as error:
-            raise FleetError(file, None, f"not valid YAML: {error}") from None
+            reason = " ".join(str(error).split())  # PyYAML breaks lines in some of its texts
+            raise FleetError(file, None, f"not valid YAML: {reason}") from None
         except RecursionError:
             raise FleetError(file, None, "not valid here: nested without end") from None
 

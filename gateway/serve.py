@@ -83,7 +83,9 @@ async def serve(
             settled.cancel()
             stopping.cancel()
             for worker in workers:
-                worker.cancel()
+                # a second cancel would break off the wait for a worker's end
+                if not worker.cancelling():
+                    worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
 

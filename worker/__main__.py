@@ -72,5 +72,15 @@ def _cache_dir() -> Path:
     return Path(root) / "ailiance"
 
 
+def run() -> None:
+    """``main`` as a process of its own."""
+    code = main()
+    # MLX's threads may outlive the interpreter and abort the process, losing the exit code
+    # that tells the gateway not to try again (mlx 0.32, Linux)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -136,6 +136,8 @@ def _uvicorn_config(app: Any, listen: Listen) -> uvicorn.Config:
 
 def _exit_with_parent() -> None:
     """Standard input is a pipe that the gateway holds: its end is the gateway's end."""
-    sys.stdin.buffer.read()
+    # not through sys.stdin, whose lock this thread would hold when the interpreter ends
+    while os.read(0, 4096):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Timer(3.0, os._exit, (EXIT_ENGINE,)).start()

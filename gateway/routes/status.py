@@ -12,7 +12,7 @@ from gateway.service import Gateway
 router = APIRouter()
 
 
-@router.get("/health")
+@router.api_route("/health", methods=["GET", "HEAD"])  # load balancers probe with HEAD
 async def health(request: Request) -> Response:
     """200 while every worker is ready; a base served elsewhere is not asked."""
     gateway: Gateway = request.app.state.gateway
