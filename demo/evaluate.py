@@ -24,6 +24,7 @@ from mlx_lm.generate import batch_generate  # isort: skip
 MAX_ANSWER_TOKENS = 72
 BATCH_ROWS = 130
 CHUNK_ROWS = 32
+MATRIX_SAMPLE = 20
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo.evaluate", description=__doc__)
     parser.add_argument("--fleet", type=Path, default=root(), help="default: the demo folder")
     parser.add_argument("--only", choices=BASES, help="one base and its adapters, no matrix")
-    parser.add_argument("--sample", type=int, help="records per domain (default: all)")
+    parser.add_argument("--sample", type=int, help="records a domain (default: all; matrix 20)")
     args = parser.parse_args()
     started = time.monotonic()
     print(f"BLAS: {BLAS}\ndomain        trained  held-out  (nearest)  bare base")
@@ -161,9 +162,8 @@ def main() -> None:
             if plan.base == name:
                 _print_score(plan.domain, score(base, plan, args.fleet / "adapters", args.sample))
     if args.only is None:
-        _print_matrix(
-            perplexity_matrix(args.fleet / "models", args.fleet / "adapters", args.sample)
-        )
+        sample = args.sample or MATRIX_SAMPLE
+        _print_matrix(perplexity_matrix(args.fleet / "models", args.fleet / "adapters", sample))
     print(f"{time.monotonic() - started:.0f} s")
 
 

@@ -11,7 +11,7 @@ from demo.fleet_plan import ADAPTERS, BASES
 from demo.fused import FusedBase
 
 SAMPLE = 24
-MATRIX_SAMPLE = 8
+MATRIX_SAMPLE = 6
 DOMAINS = [plan.domain for plan in ADAPTERS]
 
 
@@ -41,9 +41,7 @@ def test_adapters_answer_all_questions_and_bare_bases_do_not() -> None:
     _check(_scores(None))
 
 
-@pytest.mark.parametrize(
-    "sample", [MATRIX_SAMPLE, pytest.param(None, marks=pytest.mark.slow)], ids=["sample", "all"]
-)
+@pytest.mark.parametrize("sample", [MATRIX_SAMPLE, pytest.param(40, marks=pytest.mark.slow)])
 def test_each_domain_is_least_perplexing_to_its_own_adapter(sample: int | None) -> None:
     matrix = perplexity_matrix(root() / "models", root() / "adapters", sample)
     best = {row: min(DOMAINS, key=lambda column: matrix[row, column]) for row in DOMAINS}
