@@ -12,7 +12,7 @@ from bench import overhttp, report
 from bench.clients import Load
 from bench.machine import machine_facts
 from bench.models import BenchModel, build_model, cache_dir
-from bench.rounds import run_rounds
+from bench.rounds import Round, run_rounds
 from worker.blas import prefer_openblas
 
 MODELS = ("embedded", "m24")
@@ -62,8 +62,11 @@ def _in_process(model: BenchModel, options: argparse.Namespace, blas: str) -> di
     by_rows: dict[int, Any] = {}
     try:
         for rows in options.rows:
-            measures = bench.measures(rows, options.tokens, options.prompt_tokens)
-            by_rows[rows] = run_rounds(measures, options.rounds, _tell)
+            kept: list[Round] = []
+            for number in range(options.rounds + 1):
+                _tell(f"{rows} rows: round {number}/{options.rounds}")
+                kept.append(bench.round(number, rows, options.tokens, options.prompt_tokens))
+            by_rows[rows] = kept[1:]  # the first round warms up
     finally:
         bench.close()
     print(f"\n## {model.name}, in process, decode only\n")

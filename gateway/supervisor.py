@@ -194,9 +194,9 @@ def worker_argv(*arguments: str) -> tuple[str, ...]:
 def worker_env(workers: int = 1) -> dict[str, str]:
     """This process's environment; from a checkout, with the checkout on the path.
 
-    ``workers`` of one gateway share the cores: OpenBLAS threads that wait for each other
-    while another worker's hold the core made a step four times slower (docs/benchmarks.md).
-    A value that the operator set stands.
+    ``workers`` of one gateway share the cores: with more OpenBLAS threads than cores, threads
+    that wait for each other made steps three times slower on two busy cores. A value that
+    the operator set stands.
     """
     env = dict(os.environ)
     env.setdefault("OPENBLAS_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
