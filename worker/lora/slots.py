@@ -11,15 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 
-class RowSlot:
-    """The slot of one sequence, as the last element of its cache list."""
-
-    def __init__(self, slot: int) -> None:
-        self.slot = slot
-
-    @classmethod
-    def merge(cls, caches: Sequence["RowSlot"]) -> "BatchSlots":
-        return BatchSlots([cache.slot for cache in caches])
+class _NoArrays:
+    """The verbs of a cache element that holds no keys and values: nothing to hold or trim."""
 
     @property
     def state(self) -> list[Any]:
@@ -42,7 +35,18 @@ class RowSlot:
         return n
 
 
-class BatchSlots:
+class RowSlot(_NoArrays):
+    """The slot of one sequence, as the last element of its cache list."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+
+    @classmethod
+    def merge(cls, caches: Sequence["RowSlot"]) -> "BatchSlots":
+        return BatchSlots([cache.slot for cache in caches])
+
+
+class BatchSlots(_NoArrays):
     """The slots of a batch, in row order."""
 
     def __init__(self, slots: Sequence[int]) -> None:
@@ -62,23 +66,3 @@ class BatchSlots:
 
     def extract(self, idx: int) -> RowSlot:
         return RowSlot(self.slots[idx])
-
-    @property
-    def state(self) -> list[Any]:
-        return []
-
-    @property
-    def nbytes(self) -> int:
-        return 0
-
-    def size(self) -> int:
-        return 0
-
-    def empty(self) -> bool:
-        return True
-
-    def is_trimmable(self) -> bool:
-        return True
-
-    def trim(self, n: int) -> int:
-        return n
