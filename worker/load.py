@@ -15,7 +15,7 @@ from worker.engine.observer import Observer
 from worker.engine.prefixes import PrefixStore
 from worker.engine.scheduler import Scheduler
 from worker.lora.files import AdapterFiles, read_adapter
-from worker.lora.model import AdapterModel, linear_layers, parameter_bytes
+from worker.lora.model import AdapterModel, linear_layers
 from worker.lora.probe import probe_adapter
 from worker.server.resident import Resident, ResidentAdapter
 from worker.source import local_folder
@@ -42,7 +42,6 @@ def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loade
     base = load_base(
         name, local_folder(fleet, name, config.model), config.dtype, config.max_model_len
     )
-    root_bytes = parameter_bytes(base.model)
     layers = linear_layers(base.model)
     files: list[AdapterFiles] = []
     read_s: dict[str, float] = {}
@@ -56,7 +55,6 @@ def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loade
         base=name,
         root=config.model,
         base_digest=base.digest,
-        base_nbytes=root_bytes,
         max_model_len=base.max_model_len,
         vocabulary=base.vocabulary,
         blas=blas,

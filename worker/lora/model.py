@@ -9,7 +9,6 @@ from typing import Any
 
 import mlx.core as mx
 from mlx import nn
-from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 
 from worker.lora.files import AdapterFiles, Shape
@@ -40,12 +39,6 @@ def layer_shape(layer: Any) -> Shape:
     if isinstance(layer, nn.QuantizedLinear):
         wide_in = wide_in * 32 // layer.bits
     return wide_in, wide_out
-
-
-def parameter_bytes(model: nn.Module) -> int:
-    """Bytes of a model's own weights."""
-    leaves: Any = tree_flatten(model.parameters())
-    return sum(value.nbytes for _, value in leaves)
 
 
 class AdapterModel:

@@ -60,7 +60,6 @@ class Resident:
     base: str
     root: str
     base_digest: str
-    base_nbytes: int
     max_model_len: int
     vocabulary: int
     blas: str
