@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from fleet.errors import FleetError
 from fleet.find import FILE, HOME
 from fleet.names import Names
-from fleet.schema import Fleet
+from fleet.schema import Fleet, is_hub_id
 from fleet.yaml_lines import YamlLines
 
 
@@ -146,7 +146,11 @@ def _check_paths(fleet: Fleet, parsed: YamlLines, path: Path) -> None:
         for name, adapter in fleet.adapters.items()
         if fleet.bases[adapter.base].engine == "mlx"
     ]
-    wanted += [(("domains", n, "examples"), d.examples) for n, d in fleet.domains.items()]
+    wanted += [
+        (("domains", n, "examples"), d.examples)
+        for n, d in fleet.domains.items()
+        if isinstance(d.examples, str)
+    ]
     for at, source in wanted:
         if not is_hub_id(source) and not fleet.resolve(source).exists():
             raise FleetError(
@@ -154,8 +158,3 @@ def _check_paths(fleet: Fleet, parsed: YamlLines, path: Path) -> None:
                 parsed.line_of(at),
                 f"{'.'.join(at)}: no file or folder '{fleet.resolve(source)}'; correct the path",
             )
-
-
-def is_hub_id(source: str) -> bool:
-    """True for ``org/name@revision``: a model hub id, with its revision pinned."""
-    return "@" in source and source.count("/") == 1 and not source.startswith((".", "/", "~"))

@@ -2,10 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+ROUTER_FILE = "router.npz"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -18,6 +19,11 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
+
+
+def is_hub_id(source: str) -> bool:
+    """True for ``org/name@revision``: a model hub id, with its revision pinned."""
+    return "@" in source and source.count("/") == 1 and not source.startswith((".", "/", "~"))
 
 
 class _Entry(BaseModel):
@@ -62,10 +68,25 @@ class Adapter(_Entry):
 
 
 class Domain(_Entry):
-    """One domain the router may name; ``examples`` is a file of prompts."""
+    """One domain the router may name.
+
+    ``examples`` is a file of prompts, or the prompts; without any, those that ship with
+    ailiance under the domain's name.
+    """
 
     description: str
-    examples: str
+    examples: str | Annotated[list[str], Field(min_length=1)] | None = None
+
+
+class RouterFiles(_Entry):
+    """Where the router's weights are, and the sentence encoder that they were fitted with."""
+
+    weights: str | None = None
+    encoder: str | None = None
+
+
+def _as_router_files(value: Any) -> Any:
+    return {"weights": value} if isinstance(value, str) else value
 
 
 class Fleet(_Entry):
@@ -78,7 +99,7 @@ class Fleet(_Entry):
     adapters: dict[Name, Adapter] = {}
     domains: dict[Name, Domain] = {}
     aliases: dict[str, str] = {}
-    router: str | None = None
+    router: Annotated[RouterFiles, BeforeValidator(_as_router_files)] = RouterFiles()
     folder: Path = Field(default=Path("."), exclude=True)
 
     @property
@@ -93,3 +114,14 @@ class Fleet(_Entry):
     def resolve(self, source: str) -> Path:
         """A path of the file, absolute; relative ones start at the file's folder."""
         return (self.folder / Path(source).expanduser()).resolve()
+
+    @property
+    def encoder_source(self) -> str | None:
+        """Where the sentence encoder is: a hub id, or a path made absolute."""
+        source = self.router.encoder
+        return source if source is None or is_hub_id(source) else str(self.resolve(source))
+
+    @property
+    def own_router_weights(self) -> Path:
+        """Where ``ailiance router fit`` writes, and serving looks first."""
+        return self.resolve(self.router.weights or ROUTER_FILE)

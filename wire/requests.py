@@ -104,6 +104,12 @@ class ChatRequest(Sampling):
         return self.max_completion_tokens or self.max_tokens
 
 
+class RouteRequest(ChatRequest):
+    """``POST /v1/route``: a chat request that is not sent anywhere."""
+
+    explain: bool = False
+
+
 class CompletionRequest(Sampling):
     """``POST /v1/completions``; the prompt is text or token ids."""
 
@@ -123,6 +129,11 @@ class CompletionRequest(Sampling):
 def parse_chat(raw: bytes) -> ChatRequest:
     """Bytes of a chat request to its model; raises InvalidRequest with ``param`` set."""
     return _validate(ChatRequest, plan_fields(load_json(raw), UNSUPPORTED_CHAT))
+
+
+def parse_route(raw: bytes) -> RouteRequest:
+    """Bytes of a dry run to its model; raises InvalidRequest with ``param`` set."""
+    return _validate(RouteRequest, plan_fields(load_json(raw), UNSUPPORTED_CHAT))
 
 
 def parse_completion(raw: bytes) -> CompletionRequest:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fleet.load import is_hub_id, load_fleet
+from fleet.load import load_fleet
 from fleet.names import Names
+from fleet.schema import is_hub_id
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 FILES = sorted(FOLDER.glob("*.yaml"))

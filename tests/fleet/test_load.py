@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import FleetError
-from fleet.load import is_hub_id, load_fleet
+from fleet.load import load_fleet
+from fleet.schema import is_hub_id
 from tests.fleet.files import SOUND, changed, fault, line_with, parse
 
 ROOT = Path(__file__).resolve().parents[2]
