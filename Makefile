@@ -1,4 +1,4 @@
-# make run | test | check | test-all | soak | bench | train | clean
+# make run | test | check | test-all | soak | bench | router | train | clean
 PORT ?= 9300
 PYTHON ?= python3
 # make run CONFIG=my.yaml serves another fleet than ./adapters.yaml
@@ -6,7 +6,7 @@ CONFIG ?= adapters.yaml
 BIN := .venv/bin
 SOURCES := gateway router worker wire fleet demo bench tests
 
-.PHONY: run test check format test-all soak bench train clean help
+.PHONY: run test check format test-all soak bench router train clean help
 
 help:
 	@echo "make run       start the gateway on 127.0.0.1:$(PORT) with the embedded fleet"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-all  the slow proofs as well; installs torch and peft for the references"
 	@echo "make soak      load and fault runs"
 	@echo "make bench     the figures of docs/benchmarks.md"
+	@echo "make router    fit the router that ships, and measure it (a minute)"
 	@echo "make train     train the embedded fleet again (hours)"
 
 run: .venv/.runtime
@@ -41,6 +42,11 @@ soak: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m bench.engine
+
+router: .venv/.dev
+	OPENBLAS_NUM_THREADS=1 $(BIN)/ailiance router fit --out router/weights.npz
+	OPENBLAS_NUM_THREADS=1 $(BIN)/ailiance router eval --weights router/weights.npz \
+	  --record tests/router/data/record.json
 
 train: .venv/.dev .venv/.train
 	$(BIN)/python -m demo.train

@@ -25,6 +25,13 @@ class Turn(NamedTuple):
     text: str
 
 
+class Topic(NamedTuple):
+    """What a conversation was about until now, and how sure that was."""
+
+    domain: str
+    confidence: float
+
+
 @dataclass(frozen=True)
 class Decision:
     """What a conversation is about, how sure that is, and which rule said so."""
@@ -32,7 +39,11 @@ class Decision:
     domain: str | None
     """None: abstained, so the base answers without an adapter."""
     confidence: float
-    """Calibrated probability of the best domain, 0..1, whether or not it was chosen."""
+    """Probability, 0..1: of the best domain, chosen or not; of a sticky one, when it was read."""
     reason: Reason
     scores: dict[str, float]
     """Probability of each domain and of ``general``; they add up to 1."""
+    outlier: float = 0.0
+    """Probability, 0..1, that no domain claims the text."""
+    topic: Topic | None = None
+    """What a short follow-up would inherit; None: nothing."""

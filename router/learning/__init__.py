@@ -1,0 +1,1 @@
+"""Exemplars -> weights: what ``ailiance router fit`` does. Serving never imports it."""
