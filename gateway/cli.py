@@ -1,4 +1,4 @@
-"""``ailiance``: serve, worker, route. Faults of the user are one line on stderr, no traceback."""
+"""``ailiance``: serve, worker, route, router. A user's fault is one line on stderr."""
 
 import argparse
 import asyncio
@@ -12,11 +12,12 @@ from fleet.errors import FleetError
 from fleet.find import find_fleet
 from fleet.load import load_fleet
 from fleet.names import Auto, Names
-from fleet.schema import Fleet
 from gateway import __version__
+from gateway.routers import load_router, unrouted
 from gateway.routing import plan_route
-from router import Router
+from router import cli as router_cli
 from router.errors import RouterError
+from router.explaining import explain, lines
 
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
@@ -41,8 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["worker"]:
         return _worker(arguments[1:])
     options = _parser().parse_args(arguments)
+    commands = {"serve": _serve, "route": _route, "router": router_cli.run}
     try:
-        return _serve(options) if options.command == "serve" else _route(options)
+        return commands[options.command](options)
     except _Fault as fault:
         sys.stderr.write(f"ailiance: {fault}\n")
         return fault.code
@@ -72,7 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     route = commands.add_parser("route", help="say where a text would be sent, and why")
     route.add_argument("text", help="the user's message; - reads it from stdin")
-    for command in (serve, route):
+    route.add_argument(
+        "--explain", action="store_true", help="also scores, terms, nearest exemplars, and why"
+    )
+    router_commands = router_cli.add_to(commands)
+    for command in (serve, route, *router_commands):
         command.add_argument(
             "--config", type=Path, metavar="FILE", help="the fleet file (./adapters.yaml)"
         )
@@ -105,7 +111,7 @@ def _serve(options: argparse.Namespace) -> int:
     for domain in unrouted(fleet, router):
         sys.stderr.write(
             f"warning: the router's weights do not know domain '{domain}': the automatic names "
-            "never choose its adapters; fit the router with its examples\n"
+            "never choose its adapters until 'ailiance router fit'\n"
         )
     # what is loaded by now lives as long as the process: not worth a collector's time
     gc.freeze()
@@ -125,10 +131,11 @@ def _worker(arguments: list[str]) -> int:
 def _route(options: argparse.Namespace) -> int:
     fleet = load_fleet(find_fleet(options.config, Path.cwd()))
     text = sys.stdin.read() if options.text == "-" else options.text
-    decision = load_router(fleet).classify([("user", text)])
+    router = load_router(fleet)
+    decision = router.classify([("user", text)])
     route = plan_route(Auto(None), decision, fleet)
     scores = sorted(decision.scores.items(), key=lambda item: -item[1])[:5]
-    lines = [
+    facts = [
         ("model", Names(fleet).public(route.base, route.adapter)),
         ("base", route.base),
         ("adapter", route.adapter or "-"),
@@ -137,18 +144,8 @@ def _route(options: argparse.Namespace) -> int:
         ("reason", route.reason),
         ("scores", ", ".join(f"{name} {score:.3f}" for name, score in scores)),
     ]
-    sys.stdout.write("".join(f"{name:<11} {value}\n" for name, value in lines))
+    sys.stdout.write("".join(f"{name:<11} {value}\n" for name, value in facts))
+    if options.explain:
+        told = lines(explain(router, [("user", text)]))
+        sys.stdout.write("\n" + "".join(line + "\n" for line in told))
     return 0
-
-
-def unrouted(fleet: Fleet, router: Router) -> list[str]:
-    """Domains that adapters name but the router can never choose, in file order."""
-    named = {adapter.domain for adapter in fleet.adapters.values()}
-    return [d for d in fleet.domains if d in named and d not in router.domains]
-
-
-def load_router(fleet: Fleet) -> Router:
-    """The router of the file, else the one that ships with ailiance; raises RouterError."""
-    if fleet.router is not None:
-        return Router.load(fleet.resolve(fleet.router))
-    return Router.load()

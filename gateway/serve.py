@@ -18,6 +18,7 @@ from gateway import __version__
 from gateway.app import create_app
 from gateway.clock import now_s
 from gateway.metrics import Metrics
+from gateway.reload import watch
 from gateway.service import Classifier, Gateway
 from gateway.supervisor import Supervisor, WorkerCommand, worker_argv, worker_env
 from gateway.upstream import Upstream
@@ -68,6 +69,7 @@ async def serve(
         stopping = _stop_on_signals(server, gateway, workers)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         settled = asyncio.create_task(_settle(supervisors))
+        watching = asyncio.create_task(watch(gateway, options.config))
         try:
             await asyncio.wait((settled, serving, stopping), return_when="FIRST_COMPLETED")
             failed = [s for s in supervisors if s.state.phase == "failed"]
@@ -81,12 +83,13 @@ async def serve(
             return EXIT_CONFIG if failed else 0
         finally:
             settled.cancel()
+            watching.cancel()
             stopping.cancel()
             for worker in workers:
                 # a second cancel would break off the wait for a worker's end
                 if not worker.cancelling():
                     worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await asyncio.gather(*workers, watching, return_exceptions=True)
 
 
 class _Server(uvicorn.Server):

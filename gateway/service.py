@@ -15,8 +15,9 @@ from gateway.relay import OpenStreams
 from gateway.routing import Route, find_target, plan_route
 from gateway.upstream import Upstream
 from gateway.worker_state import Phase
-from router.decision import Decision
-from wire.requests import ChatRequest, CompletionRequest
+from router.decision import Decision, Topic
+from router.talk.sessions import Sessions
+from wire.requests import ChatRequest, CompletionRequest, RouteRequest
 
 Turn = tuple[str, str]
 Parsed = ChatRequest | CompletionRequest
@@ -27,7 +28,17 @@ INLINE_CHARS = 1000  # a longer text is classified in a thread, not on the event
 class Classifier(Protocol):
     """The router, as far as the gateway needs it. Pure and thread-safe."""
 
-    def classify(self, turns: Sequence[Turn]) -> Decision: ...
+    @property
+    def is_fast(self) -> bool:
+        """A short text may be classified on the event loop."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of the weights that decide."""
+        ...
+
+    def classify(self, turns: Sequence[Turn], earlier: Topic | None = None) -> Decision: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +62,37 @@ class Gateway:
     started_at: int = field(default_factory=lambda: int(time()))
 
     def __post_init__(self) -> None:
-        self.names = Names(self.fleet)
         self.streams = OpenStreams(self.limits.ping_s)
+        self.sessions = Sessions()
+        self.use_fleet(self.fleet)
+
+    def use_fleet(self, fleet: Fleet) -> None:
+        """Route by ``fleet`` from now on; its bases and adapters must be those served."""
+        self.fleet = fleet
+        self.names = Names(fleet)
         self.known_names = frozenset(name for name, _ in self.names.items())
 
-    async def route(self, parsed: Parsed) -> tuple[Route, Decision | None]:
-        """The route of a request; the router reads it for automatic names only."""
+    async def route(self, parsed: Parsed, session: str | None) -> tuple[Route, Decision | None]:
+        """The route of a request; the router reads it for automatic names only.
+
+        ``session`` is what the client calls its conversation: its topic is inherited by a
+        follow-up without one of its own, and remembered. Nothing changes for a dry run.
+        """
         target = find_target(self.names, self.fleet, parsed.model, parsed.adapters)
-        decision = await self._classify(turns_of(parsed)) if isinstance(target, Auto) else None
+        if not isinstance(target, Auto):
+            return plan_route(target, None, self.fleet), None
+        earlier = self.topic_of(session)
+        decision = await self._classify(turns_of(parsed), earlier)
+        if session is not None and not isinstance(parsed, RouteRequest):
+            self.sessions.keep(session, decision.topic, now_s())
         return plan_route(target, decision, self.fleet), decision
+
+    def use_router(self, router: Classifier) -> None:
+        """Classify with ``router`` from now on; requests under way keep the former one."""
+        self.router = router
+
+    def topic_of(self, session: str | None) -> Topic | None:
+        return None if session is None else self.sessions.topic(session, now_s())
 
     def asked(self, route: Route) -> Asked:
         """What to send upstream: short names to our workers, the file's ids to any other."""
@@ -73,12 +106,13 @@ class Gateway:
         for upstream in self.upstreams.values():
             await upstream.aclose()
 
-    async def _classify(self, turns: Sequence[Turn]) -> Decision:
+    async def _classify(self, turns: Sequence[Turn], earlier: Topic | None) -> Decision:
         start_s = now_s()
-        if sum(len(text) for _, text in turns) <= INLINE_CHARS:
-            decision = self.router.classify(turns)
+        router = self.router
+        if router.is_fast and sum(len(text) for _, text in turns) <= INLINE_CHARS:
+            decision = router.classify(turns, earlier)
         else:
-            decision = await asyncio.to_thread(self.router.classify, turns)
+            decision = await asyncio.to_thread(router.classify, turns, earlier)
         self.metrics.classification.observe(now_s() - start_s)
         return decision
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
@@ -14,10 +15,12 @@ from gateway.metrics import Observation, Operation, error_type_of
 from gateway.provenance import Provenance
 from gateway.relay import CLIENT_GONE
 from gateway.service import Gateway, Parsed
+from gateway.session import session_of
 from wire.errors import AilianceError
 from wire.requests import parse_chat, parse_completion
 
 router = APIRouter()
+P = TypeVar("P", bound=Parsed)
 
 INLINE_BYTES = 64 << 10  # a larger body is parsed in a thread, not on the event loop
 
@@ -32,7 +35,7 @@ async def complete(request: Request) -> Response:
     return await _answer(request, "text_completion", parse_completion)
 
 
-async def read_request(request: Request, parse: Callable[[bytes], Parsed]) -> Parsed:
+async def read_request(request: Request, parse: Callable[[bytes], P]) -> P:
     """The validated body; raises InvalidRequest, RequestTooLarge, ClientGone."""
     try:
         raw = await request.body()
@@ -69,7 +72,7 @@ async def _answer(
 async def _plan(
     gateway: Gateway, parsed: Parsed, request: Request, observation: Observation
 ) -> Exchange:
-    route, _ = await gateway.route(parsed)
+    route, _ = await gateway.route(parsed, session_of(request.headers))
     context = context_of(request)
     # base:adapter is a form, not a listed name: labels carry the listed name of its route
     listed = parsed.model in gateway.known_names

@@ -14,7 +14,7 @@ from fleet.schema import Fleet
 from gateway.app import create_app
 from gateway.service import Gateway, Limits
 from gateway.upstream import Timeouts, Upstream
-from router.decision import Decision
+from router.decision import Decision, Topic
 from tests.gateway.fake_worker import Fake
 
 FLEET: dict[str, Any] = {
@@ -51,13 +51,19 @@ def make_fleet(**changes: Any) -> Fleet:
 
 
 class WordRouter:
-    """A router for tests: the first domain named in the last turn."""
+    """A router for tests: the first domain named in the last turn, else the session's."""
 
-    def classify(self, turns: Sequence[tuple[str, str]]) -> Decision:
+    is_fast = True
+    digest = "0" * 64
+
+    def classify(self, turns: Sequence[tuple[str, str]], earlier: Topic | None = None) -> Decision:
         text = turns[-1][1]
         for domain in FLEET["domains"]:
             if domain in text:
-                return Decision(domain, 0.9, "classified", {domain: 0.9, "general": 0.1})
+                scores = {domain: 0.9, "general": 0.1}
+                return Decision(domain, 0.9, "classified", scores, 0.1, Topic(domain, 0.9))
+        if earlier is not None:
+            return Decision(*earlier, "sticky", {"general": 1.0}, 0.5, earlier)
         return Decision(None, 0.2, "low_confidence", {"electronics": 0.2, "general": 0.8})
 
 

@@ -145,6 +145,7 @@ def test_route_is_a_dry_run(setup):
             "confidence": 0.9,
             "reason": "classified",
             "scores": {"python": 0.9, "general": 0.1},
+            "router": "0" * 64,
         }
 
     run(setup, test)

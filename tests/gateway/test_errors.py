@@ -135,7 +135,9 @@ def test_refused_connection_is_a_503_with_retry_after(setup, stream):
 
 def test_a_bug_is_a_500_without_details_and_logged_without_the_prompt(setup, caplog):
     class Broken:
-        def classify(self, turns):
+        is_fast = True
+
+        def classify(self, turns, earlier=None):
             raise RuntimeError(f"secret {turns}")
 
     async def test(client):

@@ -1,0 +1,159 @@
+"""New weights and new routing are taken while the gateway runs; what can't be is refused."""
+
+import asyncio
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fleet.load import load_fleet
+from gateway.reload import refusal, watch
+from gateway.routers import load_router, weights_path
+from gateway.service import Gateway
+from router import DEFAULT_WEIGHTS
+from tests.gateway.harness import FLEET, make_fleet
+
+POLL_S = 0.01
+
+FILE = {
+    "version": 1,
+    "bases": {"big": {"engine": "openai", "url": "http://127.0.0.1:1", "model": "org/Big"}},
+    "adapters": {"amp": {"base": "big", "source": "amp"}},
+    "domains": {"emc": {"description": "emc"}},
+}
+
+
+def write(path: Path, content: object) -> None:
+    """Whole at once, as an editor does, with a time of its own."""
+    partial = path.with_suffix(".new")
+    partial.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    partial.replace(path)
+
+
+class Watched:
+    """A gateway without workers whose files are watched."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "adapters.yaml"
+        write(self.config, FILE)
+        fleet = load_fleet(self.config)
+        self.gateway = Gateway(fleet, load_router(fleet), {})
+        self.lines: list[str] = []
+
+    async def until(self, holds) -> None:
+        async with asyncio.timeout(20):
+            while not holds():  # noqa: ASYNC110 (files have no event)
+                await asyncio.sleep(POLL_S)
+
+    def run(self, test) -> None:
+        async def body() -> None:
+            watching = asyncio.create_task(watch(self.gateway, self.config, POLL_S))
+            await asyncio.sleep(2 * POLL_S)
+            try:
+                await test()
+            finally:
+                watching.cancel()
+
+        handler = logging.Handler()
+        handler.emit = lambda record: self.lines.append(record.getMessage())
+        log = logging.getLogger("gateway.reload")
+        log.addHandler(handler)
+        before = log.level
+        log.setLevel(logging.INFO)
+        try:
+            asyncio.run(body())
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(before)
+
+
+@pytest.fixture
+def watched(tmp_path):
+    return Watched(tmp_path)
+
+
+def test_weights_that_appear_beside_the_file_are_taken(watched):
+    old = watched.gateway.router
+
+    async def test():
+        shutil.copy(DEFAULT_WEIGHTS, watched.config.parent / "router.npz")
+        await watched.until(lambda: watched.gateway.router is not old)
+        assert weights_path(watched.gateway.fleet).name == "router.npz"
+
+    watched.run(test)
+    assert any("router weights taken" in line for line in watched.lines)
+
+
+def test_broken_weights_are_refused_and_the_old_ones_stay(watched):
+    old = watched.gateway.router
+
+    async def test():
+        (watched.config.parent / "router.npz").write_bytes(b"junk")
+        await watched.until(lambda: watched.lines)
+
+    watched.run(test)
+    assert "not taken" in watched.lines[0]
+    assert "ailiance router fit" in watched.lines[0]
+    assert watched.gateway.router is old
+
+
+def test_new_domains_and_aliases_are_taken(watched):
+    async def test():
+        changed = FILE | {
+            "adapters": {"amp": {"base": "big", "source": "amp", "domain": "law"}},
+            "domains": {"law": {"description": "law"}},
+            "aliases": {"gpt-4o": "ailiance"},
+        }
+        write(watched.config, changed)
+        await watched.until(lambda: "law" in watched.gateway.fleet.domains)
+
+    watched.run(test)
+    assert "gpt-4o" in watched.gateway.known_names
+    assert watched.gateway.names.target("gpt-4o") is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("version: 1\nbases: [\n", "not valid YAML"),
+        (FILE | {"prefix": "other"}, "prefix changed; restart"),
+        (FILE | {"adapters": {"amp": {"base": "big", "source": "amp-2"}}}, "adapters changed"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_whole(watched, content, said):
+    old = watched.gateway.fleet
+
+    async def test():
+        write(watched.config, content)
+        await watched.until(lambda: watched.lines)
+
+    watched.run(test)
+    assert said in watched.lines[0]
+    assert watched.gateway.fleet is old
+
+
+def test_a_file_that_is_gone_for_a_while_changes_nothing(watched):
+    async def test():
+        os.rename(watched.config, watched.config.with_name("away"))
+        await watched.until(lambda: watched.lines)
+
+    watched.run(test)
+    assert "no such file" in watched.lines[0]
+    assert "amp" in watched.gateway.fleet.adapters
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"aliases": {}}, None),
+        ({"domains": FLEET["domains"] | {"x": {"description": "x"}}}, None),
+        ({"bases": FLEET["bases"] | {"new": {"model": "m"}}}, "bases changed"),
+        ({"prefix": "p", "bases": FLEET["bases"] | {"n": {"model": "m"}}}, "bases and prefix"),
+    ],
+)
+def test_what_needs_a_restart(change, reason):
+    found = refusal(make_fleet(), make_fleet(**change))
+    assert found is None if reason is None else found is not None and found.startswith(reason)
