@@ -6,8 +6,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from fleet.errors import SourceError
-from fleet.load import is_hub_id
-from fleet.schema import Fleet
+from fleet.schema import Fleet, is_hub_id
 
 # only what is opened: no pickles, no code
 _PATTERNS = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model")
