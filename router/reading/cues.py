@@ -128,6 +128,8 @@ NAMES: tuple[str, ...] = tuple(
 
 _COLUMN = {name: column for column, name in enumerate(NAMES)}
 _TOKEN = [(_COLUMN[name], re.compile(pattern)) for name, pattern in _TOKENS.items()]
+# most tokens match none: one search says so instead of forty
+_ANY_TOKEN = re.compile("|".join(f"(?:{pattern})" for pattern in _TOKENS.values()))
 # a number and its unit, written with a blank: read as one token
 _SPACED_VALUE = re.compile(r"(?<![\w.])(\d+(?:[.,]\d+)?) ([a-zωμ/]{2,7}|[vawh])(?!\w)")
 _HAS_MARK = re.compile(r"[\d._/(:<>^=\\*'-]")
@@ -160,6 +162,7 @@ def _of_tokens(tokens: Iterable[str]) -> set[int]:
     for token in tokens:
         if len(token) > 40:
             token = token[-40:]
-        if _HAS_MARK.search(token) or _WORDY.fullmatch(token):
+        marked = _HAS_MARK.search(token) or _WORDY.fullmatch(token)
+        if marked and _ANY_TOKEN.fullmatch(token):
             found.update(column for column, pattern in _TOKEN if pattern.fullmatch(token))
     return found

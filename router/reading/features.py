@@ -22,8 +22,8 @@ Codes = NDArray[np.uint64]
 BUCKETS = 1 << 17
 WIDTH = BUCKETS + len(cues.NAMES)
 """Columns of the feature space: hashed n-grams, then the cues."""
-HEAD_CHARS = 1700
-TAIL_CHARS = 700
+HEAD_CHARS = 1500
+TAIL_CHARS = 600
 MAX_CODES = 8000
 WORD_SHARE, LETTER_SHARE, CUE_VALUE = 1.5, 1.8, 0.5
 

@@ -139,12 +139,13 @@ def test_route_is_a_dry_run_of_the_same_body(http, model):
     body = chat(model, stream=True)
     before = read_metrics(http)
     told = http.post("/v1/route", json=body).raise_for_status().json()
-    assert set(told) == {"model", "base", "adapter", "domain", "confidence", "reason", "scores"}
+    facts = ("model", "base", "adapter", "domain", "confidence", "reason")
+    assert set(told) == {*facts, "scores", "router"}
     assert read_metrics(http).sum("ailiance_adapter_requests_total") == before.sum(
         "ailiance_adapter_requests_total"
     )
     answer = http.post(CHAT, json=chat(model)).raise_for_status().json()
-    for key in ("model", "base", "adapter", "domain", "confidence", "reason"):
+    for key in facts:
         assert answer["ailiance"][key] == told[key]
     if told["reason"] != "explicit":
         assert sum(told["scores"].values()) == pytest.approx(1, abs=0.01)
