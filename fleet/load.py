@@ -152,9 +152,23 @@ def _check_paths(fleet: Fleet, parsed: YamlLines, path: Path) -> None:
         if isinstance(d.examples, str)
     ]
     for at, source in wanted:
-        if not is_hub_id(source) and not fleet.resolve(source).exists():
-            raise FleetError(
-                path,
-                parsed.line_of(at),
-                f"{'.'.join(at)}: no file or folder '{fleet.resolve(source)}'; correct the path",
-            )
+        if is_hub_id(source):
+            continue
+        found = _resolved(fleet, source)
+        if found is None or not found.exists():
+            message = f"{'.'.join(at)}: no file or folder '{found or source}'; correct the path"
+            raise FleetError(path, parsed.line_of(at), message)
+    for key, source in (("weights", fleet.router.weights), ("encoder", fleet.router.encoder)):
+        if source is not None and _resolved(fleet, source) is None:
+            message = f"router.{key}: '{source}' can't be a path; correct it"
+            raise FleetError(path, parsed.line_of(("router",)), message)
+
+
+def _resolved(fleet: Fleet, source: str) -> Path | None:
+    """The path, absolute; None for a text that no file system takes."""
+    try:
+        found = fleet.resolve(source)
+        found.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a zero byte
+        return None
+    return found

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -67,6 +67,13 @@ class Adapter(_Entry):
         return self
 
 
+def _check_examples(value: Any) -> Any:
+    texts: list[Any] = cast(list[Any], value) if isinstance(value, list) else [value]
+    if value is not None and (not texts or not all(isinstance(text, str) for text in texts)):
+        raise ValueError("a path, or a list of texts; put a text that holds ': ' in quotes")
+    return cast(Any, value)
+
+
 class Domain(_Entry):
     """One domain the router may name.
 
@@ -75,7 +82,7 @@ class Domain(_Entry):
     """
 
     description: str
-    examples: str | Annotated[list[str], Field(min_length=1)] | None = None
+    examples: Annotated[str | list[str] | None, BeforeValidator(_check_examples)] = None
 
 
 class RouterFiles(_Entry):
@@ -86,7 +93,9 @@ class RouterFiles(_Entry):
 
 
 def _as_router_files(value: Any) -> Any:
-    return {"weights": value} if isinstance(value, str) else value
+    if not isinstance(value, str | dict | RouterFiles):
+        raise ValueError("a path of weights, or {weights: PATH, encoder: SOURCE}")
+    return {"weights": value} if isinstance(value, str) else cast(Any, value)
 
 
 class Fleet(_Entry):

@@ -13,7 +13,7 @@ from fleet.find import find_fleet
 from fleet.load import load_fleet
 from fleet.names import Auto, Names
 from gateway import __version__
-from gateway.routers import load_router, unrouted
+from gateway.routers import load_router, unrouted_warnings
 from gateway.routing import plan_route
 from router import cli as router_cli
 from router.errors import RouterError
@@ -97,10 +97,12 @@ def _serve(options: argparse.Namespace) -> int:
     import uvloop  # noqa: PLC0415
 
     from gateway import logs  # noqa: PLC0415
+    from gateway.reload import stamps_of  # noqa: PLC0415
     from gateway.serve import ServeOptions, bind, serve  # noqa: PLC0415
 
     config = find_fleet(options.config, Path.cwd())
     fleet = load_fleet(config)
+    stamps = stamps_of(config, fleet)
     router = load_router(fleet)
     try:
         listener = bind(options.host, options.port)
@@ -108,16 +110,22 @@ def _serve(options: argparse.Namespace) -> int:
         where = f"{options.host}:{options.port}"
         raise _Fault(f"can't listen on {where}: {error.strerror}; try --port", EXIT_USAGE) from None
     logs.configure()
-    for domain in unrouted(fleet, router):
+    for line in unrouted_warnings(fleet, router.domains):
+        sys.stderr.write(f"warning: {line}\n")
+    if fleet.encoder_source is not None and router.weights.sentence is None:
         sys.stderr.write(
-            f"warning: the router's weights do not know domain '{domain}': the automatic names "
-            "never choose its adapters until 'ailiance router fit'\n"
+            "warning: router.encoder is set, but the weights use none; 'ailiance router fit'\n"
         )
     # what is loaded by now lives as long as the process: not worth a collector's time
     gc.freeze()
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(
-            serve(ServeOptions(config, options.host, options.port), fleet, router, listener)
+            serve(
+                ServeOptions(config, options.host, options.port, stamps=stamps),
+                fleet,
+                router,
+                listener,
+            )
         )
 
 
@@ -130,7 +138,9 @@ def _worker(arguments: list[str]) -> int:
 
 def _route(options: argparse.Namespace) -> int:
     fleet = load_fleet(find_fleet(options.config, Path.cwd()))
-    text = sys.stdin.read() if options.text == "-" else options.text
+    text = options.text
+    if text == "-":
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
     router = load_router(fleet)
     decision = router.classify([("user", text)])
     route = plan_route(Auto(None), decision, fleet)

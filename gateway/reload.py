@@ -14,10 +14,10 @@ from pathlib import Path
 from fleet.errors import FleetError
 from fleet.load import load_fleet
 from fleet.schema import Fleet
-from gateway.routers import load_router, unrouted, weights_path
+from gateway.routers import load_router, unrouted_warnings
 from gateway.service import Gateway
-from router import Router
 from router.errors import RouterError
+from router.files import weights_path
 
 log = logging.getLogger("gateway.reload")
 
@@ -31,32 +31,46 @@ class Stamps:
     """What the files looked like; a file that changed looks different."""
 
     fleet: Stamp
-    weights: tuple[Path, Stamp]
+    router: tuple[Path, Stamp, str | None]
+    """Weights, what they look like, and where their encoder is."""
 
 
-async def watch(gateway: Gateway, config: Path, poll_s: float = POLL_S) -> None:
-    """Poll until cancelled; a file is read once it has not changed for a whole poll."""
-    used = seen = stamps_of(config, gateway.fleet)
+async def watch(gateway: Gateway, config: Path, used: Stamps, poll_s: float = POLL_S) -> None:
+    """Poll until cancelled; a file is read once it has not changed for a whole poll.
+
+    ``used`` are the stamps from before the files were read at start.
+    """
+    seen = used
     while True:
         await asyncio.sleep(poll_s)
         now = stamps_of(config, gateway.fleet)
-        if now != seen:
-            seen = now
-            continue
-        if now == used:
-            continue
-        if now.fleet != used.fleet:
-            await _reload_fleet(gateway, config)
-        # a new fleet file may name other weights
-        now = stamps_of(config, gateway.fleet)
-        if now.weights != used.weights:
-            await _reload_router(gateway)
-        used = seen = now
+        if now == seen and now != used:
+            try:
+                now = await _reload(gateway, config, used, now)
+            except Exception as error:
+                # whatever it was: watching must not end with it
+                log.exception("files not taken: %s", type(error).__name__)
+            used = now
+        seen = now
+
+
+async def _reload(gateway: Gateway, config: Path, used: Stamps, now: Stamps) -> Stamps:
+    """Take what changed; the stamps from before each file was read."""
+    if now.fleet != used.fleet:
+        await _reload_fleet(gateway, config)
+    # a new fleet file may name other weights
+    router = stamps_of(config, gateway.fleet).router
+    if router != used.router:
+        await _reload_router(gateway)
+    for line in unrouted_warnings(gateway.fleet, gateway.router.domains):
+        log.warning(line)
+    return Stamps(now.fleet, router)
 
 
 def stamps_of(config: Path, fleet: Fleet) -> Stamps:
+    """What the files look like now."""
     weights = weights_path(fleet)
-    return Stamps(_stamp(config), (weights, _stamp(weights)))
+    return Stamps(_stamp(config), (weights, _stamp(weights), fleet.encoder_source))
 
 
 def refusal(served: Fleet, wanted: Fleet) -> str | None:
@@ -96,12 +110,6 @@ async def _reload_router(gateway: Gateway) -> None:
         return
     gateway.use_router(made)
     log.info("router weights taken: %s, domains %s", made.digest[:12], ", ".join(made.domains))
-    _warn_of_unrouted(gateway.fleet, made)
-
-
-def _warn_of_unrouted(fleet: Fleet, router: Router) -> None:
-    for domain in unrouted(fleet, router):
-        log.warning("the router's weights do not know domain '%s'; ailiance router fit", domain)
 
 
 def _stamp(path: Path) -> Stamp:

@@ -1,15 +1,10 @@
-"""Which router a fleet is served with: its own weights, else those that ship with ailiance."""
+"""The router of a fleet, and what to say of domains that it does not know."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 from fleet.schema import Fleet
-from router import DEFAULT_WEIGHTS, Router
-
-
-def weights_path(fleet: Fleet) -> Path:
-    """The fleet's ``router:`` file; else ``router.npz`` beside the fleet file; else ours."""
-    own = fleet.own_router_weights
-    return own if fleet.router.weights is not None or own.is_file() else DEFAULT_WEIGHTS
+from router import Router
+from router.files import weights_path
 
 
 def load_router(fleet: Fleet) -> Router:
@@ -17,7 +12,16 @@ def load_router(fleet: Fleet) -> Router:
     return Router.load(weights_path(fleet), fleet.encoder_source)
 
 
-def unrouted(fleet: Fleet, router: Router) -> list[str]:
+def unrouted(fleet: Fleet, known: Sequence[str]) -> list[str]:
     """Domains that adapters name but the router can never choose, in file order."""
     named = {adapter.domain for adapter in fleet.adapters.values()}
-    return [d for d in fleet.domains if d in named and d not in router.domains]
+    return [d for d in fleet.domains if d in named and d not in known]
+
+
+def unrouted_warnings(fleet: Fleet, known: Sequence[str]) -> list[str]:
+    """One line for each of those domains."""
+    return [
+        f"the router's weights do not know domain '{domain}': the automatic names never choose "
+        "its adapters until 'ailiance router fit'"
+        for domain in unrouted(fleet, known)
+    ]

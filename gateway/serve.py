@@ -18,7 +18,7 @@ from gateway import __version__
 from gateway.app import create_app
 from gateway.clock import now_s
 from gateway.metrics import Metrics
-from gateway.reload import watch
+from gateway.reload import Stamps, stamps_of, watch
 from gateway.service import Classifier, Gateway
 from gateway.supervisor import Supervisor, WorkerCommand, worker_argv, worker_env
 from gateway.upstream import Upstream
@@ -36,6 +36,8 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int = 9300
     worker: Callable[..., tuple[str, ...]] = worker_argv
+    stamps: Stamps | None = None
+    """Of the files, from before fleet and router were read from them; None: as they are now."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -69,7 +71,9 @@ async def serve(
         stopping = _stop_on_signals(server, gateway, workers)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         settled = asyncio.create_task(_settle(supervisors))
-        watching = asyncio.create_task(watch(gateway, options.config))
+        watching = asyncio.create_task(
+            watch(gateway, options.config, options.stamps or stamps_of(options.config, fleet))
+        )
         try:
             await asyncio.wait((settled, serving, stopping), return_when="FIRST_COMPLETED")
             failed = [s for s in supervisors if s.state.phase == "failed"]

@@ -34,11 +34,33 @@ class Classifier(Protocol):
         ...
 
     @property
+    def domains(self) -> tuple[str, ...]:
+        """What it can choose."""
+        ...
+
+    @property
     def digest(self) -> str:
         """Of the weights that decide."""
         ...
 
     def classify(self, turns: Sequence[Turn], earlier: Topic | None = None) -> Decision: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A decision, with the router that made it and the session's topic that it had."""
+
+    router: Classifier
+    earlier: Topic | None
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A route; ``by`` None: the name was explicit, nothing was classified."""
+
+    route: Route
+    by: Classified | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +94,7 @@ class Gateway:
         self.names = Names(fleet)
         self.known_names = frozenset(name for name, _ in self.names.items())
 
-    async def route(self, parsed: Parsed, session: str | None) -> tuple[Route, Decision | None]:
+    async def route(self, parsed: Parsed, session: str | None) -> Routed:
         """The route of a request; the router reads it for automatic names only.
 
         ``session`` is what the client calls its conversation: its topic is inherited by a
@@ -80,19 +102,18 @@ class Gateway:
         """
         target = find_target(self.names, self.fleet, parsed.model, parsed.adapters)
         if not isinstance(target, Auto):
-            return plan_route(target, None, self.fleet), None
-        earlier = self.topic_of(session)
-        decision = await self._classify(turns_of(parsed), earlier)
+            return Routed(plan_route(target, None, self.fleet))
+        router = self.router
+        earlier = None if session is None else self.sessions.topic(session, now_s())
+        decision = await self._classify(router, turns_of(parsed), earlier)
         if session is not None and not isinstance(parsed, RouteRequest):
             self.sessions.keep(session, decision.topic, now_s())
-        return plan_route(target, decision, self.fleet), decision
+        route = plan_route(target, decision, self.fleet)
+        return Routed(route, Classified(router, earlier, decision))
 
     def use_router(self, router: Classifier) -> None:
         """Classify with ``router`` from now on; requests under way keep the former one."""
         self.router = router
-
-    def topic_of(self, session: str | None) -> Topic | None:
-        return None if session is None else self.sessions.topic(session, now_s())
 
     def asked(self, route: Route) -> Asked:
         """What to send upstream: short names to our workers, the file's ids to any other."""
@@ -106,9 +127,10 @@ class Gateway:
         for upstream in self.upstreams.values():
             await upstream.aclose()
 
-    async def _classify(self, turns: Sequence[Turn], earlier: Topic | None) -> Decision:
+    async def _classify(
+        self, router: Classifier, turns: Sequence[Turn], earlier: Topic | None
+    ) -> Decision:
         start_s = now_s()
-        router = self.router
         if router.is_fast and sum(len(text) for _, text in turns) <= INLINE_CHARS:
             decision = router.classify(turns, earlier)
         else:

@@ -1,8 +1,8 @@
 """The life of one supervised worker as states and events. Pure: time comes in as argument.
 
     starting --healthy--> ready --exit--> restarting --healthy--> ready
-        |                                     |
-        +---exit 78---> failed <---exit 78----+        any other exit -> restarting
+        |
+        +---exit 78---> failed                         any other exit -> restarting
 
 ``stopped`` is entered from anywhere at shutdown and never left.
 """
@@ -26,6 +26,7 @@ class WorkerState:
     phase: Phase = "starting"
     spawned_at_s: float = 0.0
     ready_at_s: float = 0.0
+    was_ready: bool = False
     restart_at_s: float = 0.0
     exits_in_row: int = 0
     start_s: float = GUESSED_START_S
@@ -39,14 +40,16 @@ def on_spawn(state: WorkerState, now_s: float) -> WorkerState:
 def on_healthy(state: WorkerState, now_s: float) -> WorkerState:
     if state.phase not in ("starting", "restarting"):
         return state
-    return replace(state, phase="ready", ready_at_s=now_s, start_s=now_s - state.spawned_at_s)
+    start_s = now_s - state.spawned_at_s
+    return replace(state, phase="ready", ready_at_s=now_s, was_ready=True, start_s=start_s)
 
 
 def on_exit(state: WorkerState, code: int, now_s: float) -> WorkerState:
     """After a process ended: ``restarting`` with the time of the next spawn, or ``failed``."""
     if state.phase in ("failed", "stopped"):
         return state
-    if code == EXIT_CONFIG and state.phase != "ready":
+    # one that was ready may come back: its files are being edited, perhaps
+    if code == EXIT_CONFIG and not state.was_ready:
         return replace(state, phase="failed", exit_code=code)
     steady = state.phase == "ready" and now_s - state.ready_at_s >= STEADY_S
     exits = 0 if steady else state.exits_in_row

@@ -10,9 +10,11 @@ from typing import Any
 
 from fleet.find import find_fleet
 from fleet.load import load_fleet
-from fleet.schema import Fleet
-from router import DEFAULT_WEIGHTS, Router
+from fleet.schema import Fleet, is_hub_id
+from router import Router
+from router.decision import GENERAL
 from router.errors import RouterError
+from router.files import weights_path
 
 TESTS = Path(__file__).resolve().parent.parent / "tests" / "router" / "data"
 HELD_OUT = TESTS / "test"
@@ -81,10 +83,14 @@ def _fit(options: argparse.Namespace, fleet: Fleet) -> int:
     from router.reading.encoder import Encoder  # noqa: PLC0415
 
     began = time.monotonic()
-    source = options.encoder or fleet.encoder_source
+    out: Path = options.out or fleet.own_router_weights
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise RouterError(out, "not a file in a folder that there is; name one with --out")
+    source = fleet.encoder_source
+    if options.encoder is not None:
+        source = _absolute(options.encoder)
     encoder = Encoder.load(source) if source is not None else None
     made = fit(of_fleet(fleet), _show, encoder)
-    out = options.out or fleet.own_router_weights
     weights.save(made.weights, out)
     sys.stderr.write("\n")
     for line in (*made.notes, made.figures):
@@ -95,6 +101,11 @@ def _fit(options: argparse.Namespace, fleet: Fleet) -> int:
         f"{size_kib:.0f} KiB, {took_s:.0f} s; a running gateway takes it within seconds\n"
     )
     return 0
+
+
+def _absolute(source: str) -> str:
+    """A folder named on the command line, so that serving finds it from anywhere."""
+    return source if is_hub_id(source) else str(Path(source).expanduser().resolve())
 
 
 def _show(what: str, part: float) -> None:
@@ -113,6 +124,11 @@ def _eval(options: argparse.Namespace, fleet: Fleet) -> int:
     router = _router(options, fleet)
     files = options.data or _held_out()
     prompts = [prompt for file in files for prompt in read_file(file)]
+    unknown = {prompt.label for prompt in prompts} - {*router.domains, GENERAL}
+    if unknown and options.data is None:
+        raise RouterError(
+            HELD_OUT, f"this router does not know {', '.join(sorted(unknown))}; name yours: --data"
+        )
     talks = options.conversations or (None if options.data else CONVERSATIONS)
     began = time.monotonic()
     made = evaluate(router, prompts, talks, _show)
@@ -121,10 +137,11 @@ def _eval(options: argparse.Namespace, fleet: Fleet) -> int:
         f"{len(router.domains)} domains, {'with' if router.weights.sentence else 'without'} "
         "a sentence encoder",
         "prompts of": ", ".join(sorted(file.stem for file in files)),
-        "command": "ailiance router eval",
+        "command": " ".join(["ailiance router eval", *map(str, _named(options))]),
         "date": time.strftime("%Y-%m-%d"),
     }
-    written = write(options.out or Path("docs"), made, about, NOTES)
+    notes = NOTES if options.data is None else NOTES[2:]
+    written = write(options.out or Path("docs"), made, about, notes)
     sys.stderr.write("\n")
     for check in checks(made):
         verdict = {True: "met", False: "MISSED", None: "not measured"}[check.met]
@@ -132,7 +149,7 @@ def _eval(options: argparse.Namespace, fleet: Fleet) -> int:
         sys.stdout.write(f"{check.target.says:<55} {value:>10}  {verdict}\n")
     if options.record is not None:
         figures = {k: v for k, v in made.figures().items() if not k.endswith("_ms")}
-        options.record.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        _record(options.record, figures)
     for path in written.paths:
         sys.stdout.write(f"{path}\n")
     sys.stdout.write(f"{time.monotonic() - began:.0f} s\n")
@@ -141,11 +158,19 @@ def _eval(options: argparse.Namespace, fleet: Fleet) -> int:
     return 0
 
 
+def _named(options: argparse.Namespace) -> list[str]:
+    return [f"--data {file.name}" for file in options.data or ()]
+
+
+def _record(path: Path, figures: dict[str, float]) -> None:
+    try:
+        path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RouterError(path, f"can't be written ({error.strerror})") from None
+
+
 def _router(options: argparse.Namespace, fleet: Fleet) -> Router:
-    path = options.weights or fleet.own_router_weights
-    if options.weights is None and fleet.router.weights is None and not path.is_file():
-        path = DEFAULT_WEIGHTS
-    return Router.load(path, fleet.encoder_source)
+    return Router.load(options.weights or weights_path(fleet), fleet.encoder_source)
 
 
 def _held_out() -> list[Path]:

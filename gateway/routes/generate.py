@@ -20,7 +20,7 @@ from wire.errors import AilianceError
 from wire.requests import parse_chat, parse_completion
 
 router = APIRouter()
-P = TypeVar("P", bound=Parsed)
+P = TypeVar("P")
 
 INLINE_BYTES = 64 << 10  # a larger body is parsed in a thread, not on the event loop
 
@@ -72,7 +72,7 @@ async def _answer(
 async def _plan(
     gateway: Gateway, parsed: Parsed, request: Request, observation: Observation
 ) -> Exchange:
-    route, _ = await gateway.route(parsed, session_of(request.headers))
+    route = (await gateway.route(parsed, session_of(request.headers))).route
     context = context_of(request)
     # base:adapter is a form, not a listed name: labels carry the listed name of its route
     listed = parsed.model in gateway.known_names

@@ -17,12 +17,16 @@ from wire.requests import parse_route
 router = APIRouter()
 
 
+EXPLANATIONS = asyncio.Semaphore(1)
+"""One at a time: the first of a router indexes its exemplars, which takes seconds."""
+
+
 @router.post("/v1/route")
 async def dry_run(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
     parsed = await read_request(request, parse_route)
-    session = session_of(request.headers)
-    route, decision = await gateway.route(parsed, session)
+    routed = await gateway.route(parsed, session_of(request.headers))
+    route, by = routed.route, routed.by
     name = gateway.names.public(route.base, route.adapter)
     context_of(request).model = name
     answer = {
@@ -32,15 +36,13 @@ async def dry_run(request: Request) -> Response:
         "domain": route.domain,
         "confidence": route.confidence,
         "reason": route.reason,
-        "scores": decision.scores if decision is not None else {},
-        "router": gateway.router.digest if decision is not None else None,
+        "scores": by.decision.scores if by is not None else {},
+        "router": by.router.digest if by is not None else None,
     }
     if parsed.explain:
         answer["explanation"] = None
-        if decision is not None and isinstance(gateway.router, Router):
-            # nearest exemplars and counterfactuals: tens of milliseconds
-            told = await asyncio.to_thread(
-                explain, gateway.router, turns_of(parsed), gateway.topic_of(session)
-            )
+        if by is not None and isinstance(by.router, Router):
+            async with EXPLANATIONS:
+                told = await asyncio.to_thread(explain, by.router, turns_of(parsed), by.earlier)
             answer["explanation"] = told.as_dict()
     return JSONResponse(answer)

@@ -41,6 +41,8 @@ class Material:
 
 def of_fleet(fleet: Fleet) -> Material:
     """The material of a fleet's domains. Raises RouterError with file and mend."""
+    if not fleet.domains:
+        raise RouterError("domains", "the fleet file has none; add one with at least 8 examples")
     named = {name: _of_domain(fleet, name, domain) for name, domain in fleet.domains.items()}
     shipped = read_folder(SHIPPED)
     texts = {e.text: e.label for e in shipped}
@@ -68,6 +70,11 @@ def _of_domain(fleet: Fleet, name: str, domain: Domain) -> list[Exemplar]:
         path = SHIPPED / f"{name}.yaml"
         if domain.examples is not None:
             path = fleet.resolve(domain.examples)
+        elif not path.is_file():
+            raise RouterError(
+                f"domains.{name}",
+                f"no examples ship under this name; add 'examples:' with at least {LEAST_EXAMPLES}",
+            )
         found = read_file(path, name)
     if len(found) < LEAST_EXAMPLES:
         where = domain.examples if isinstance(domain.examples, str) else f"domains.{name}"

@@ -6,6 +6,7 @@ Refuses by name what it can't serve; the mend is always ``ailiance router fit``.
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from router.decision import GENERAL
 from router.errors import RouterError
 from router.policy import Thresholds
 from router.reading import cues, features
@@ -59,6 +61,7 @@ def save(weights: Weights, path: Path) -> None:
             np.savez_compressed(file, **cast(dict[str, Any], arrays))
         partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise RouterError(path, f"can't be written ({error.strerror})") from None
 
 
@@ -75,7 +78,7 @@ def load(path: Path) -> tuple[Weights, str]:
         raise RouterError(path, f"no such file; {MEND}") from None
     except (
         *(OSError, KeyError, ValueError, EOFError, IndexError, TypeError),
-        *(zipfile.BadZipFile, MemoryError),
+        *(zipfile.BadZipFile, zlib.error, MemoryError, AttributeError, NotImplementedError),
     ) as error:
         raise RouterError(path, f"not a router weights file ({error}); {MEND}") from None
 
@@ -98,6 +101,7 @@ def _unpack(arrays: dict[str, Any], about: dict[str, Any]) -> Weights:
     follow_up = np.zeros(features.WIDTH, np.float32)
     follow_up[columns] = arrays["follow_up"]
     exemplars = cast(list[list[str]], json.loads(arrays["exemplars"].tobytes()))
+    _check_shapes(arrays, labels)
     return Weights(
         labels=labels,
         matrix=matrix,
@@ -112,6 +116,27 @@ def _unpack(arrays: dict[str, Any], about: dict[str, Any]) -> Weights:
         words=tuple(cast(list[str], json.loads(arrays["words"].tobytes()))),
         sentence=_sentence(about["sentence"], arrays),
     )
+
+
+def _check_shapes(arrays: dict[str, Any], labels: tuple[str, ...]) -> None:
+    """Raises ValueError: with any other shape, each request would fail."""
+    rows, columns = len(labels), len(arrays["columns"])
+    wanted = {
+        "matrix": (columns, rows),
+        "bias": (rows,),
+        "idf": (columns,),
+        "seen": (columns,),
+        "follow_up": (columns,),
+        "outlier": (5,),
+    }
+    if "sentence_matrix" in arrays:
+        wanted |= {
+            "sentence_matrix": (len(arrays["sentence_matrix"]), rows),
+            "sentence_bias": (rows,),
+        }
+    wrong = [name for name, shape in wanted.items() if arrays[name].shape != shape]
+    if wrong or rows < 2 or labels[-1] != GENERAL:
+        raise ValueError(f"wrong shapes or labels: {', '.join(wrong) or labels}")
 
 
 def _about_sentence(head: SentenceHead | None) -> dict[str, Any] | None:

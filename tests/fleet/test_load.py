@@ -251,3 +251,25 @@ def test_a_file_that_is_not_utf8(tmp_path):
 def test_a_fleet_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         parse(SOUND).prefix = "other"
+
+
+QUIET = ", status: quarantined, reason: r"
+
+
+@pytest.mark.parametrize("examples", ["[]", "{a: b}", "[x, 3]", "[how to: y]"])
+def test_examples_that_are_no_texts_name_the_mend(examples):
+    text = with_domain(QUIET).replace("examples: " + __file__, f"examples: {examples}")
+    error = fault(text)
+    assert error.line == line_with(text, "energy: {")
+    assert "domains.energy.examples: a path, or a list of texts" in error.message
+
+
+@pytest.mark.parametrize("source", ["~nobody-here/x", "a" * 5000])
+def test_a_text_that_can_be_no_path_is_refused(source):
+    text = with_domain(QUIET).replace("examples: " + __file__, f"examples: '{source}'")
+    assert "correct the path" in fault(text).message
+    assert "router.weights" in fault(with_domain(QUIET) + f"router: '{source}'\n").message
+
+
+def test_router_files_are_a_path_or_both_parts():
+    assert "a path of weights, or {weights" in fault(with_domain(QUIET) + "router: 3\n").message

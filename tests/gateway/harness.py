@@ -55,6 +55,7 @@ class WordRouter:
 
     is_fast = True
     digest = "0" * 64
+    domains = tuple(FLEET["domains"])
 
     def classify(self, turns: Sequence[tuple[str, str]], earlier: Topic | None = None) -> Decision:
         text = turns[-1][1]

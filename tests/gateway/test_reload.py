@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from fleet.load import load_fleet
-from gateway.reload import refusal, watch
-from gateway.routers import load_router, weights_path
+from gateway.reload import refusal, stamps_of, watch
+from gateway.routers import load_router
 from gateway.service import Gateway
 from router import DEFAULT_WEIGHTS
+from router.files import weights_path
 from tests.gateway.harness import FLEET, make_fleet
 
 POLL_S = 0.01
@@ -40,6 +41,7 @@ class Watched:
         self.config = folder / "adapters.yaml"
         write(self.config, FILE)
         fleet = load_fleet(self.config)
+        self.stamps = stamps_of(self.config, fleet)
         self.gateway = Gateway(fleet, load_router(fleet), {})
         self.lines: list[str] = []
 
@@ -50,7 +52,7 @@ class Watched:
 
     def run(self, test) -> None:
         async def body() -> None:
-            watching = asyncio.create_task(watch(self.gateway, self.config, POLL_S))
+            watching = asyncio.create_task(watch(self.gateway, self.config, self.stamps, POLL_S))
             await asyncio.sleep(2 * POLL_S)
             try:
                 await test()
@@ -100,6 +102,31 @@ def test_broken_weights_are_refused_and_the_old_ones_stay(watched):
     assert watched.gateway.router is old
 
 
+def test_damaged_weights_are_refused_and_watching_goes_on(watched):
+    path = watched.config.parent / "router.npz"
+    whole = DEFAULT_WEIGHTS.read_bytes()
+    old = watched.gateway.router
+
+    async def test():
+        for count, at in enumerate(range(200_000, 800_000, 150_000), 1):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+            await watched.until(lambda count=count: len(watched.lines) >= count)
+        path.write_bytes(whole)
+        await watched.until(lambda: watched.gateway.router is not old)
+
+    watched.run(test)
+    assert all("not taken" in line for line in watched.lines[:4])
+
+
+def test_an_encoder_that_is_named_later_is_looked_at(watched):
+    async def test():
+        write(watched.config, FILE | {"router": {"encoder": "nowhere"}})
+        await watched.until(lambda: any("router weights" in line for line in watched.lines))
+
+    watched.run(test)
+    assert watched.gateway.fleet.encoder_source is not None
+
+
 def test_new_domains_and_aliases_are_taken(watched):
     async def test():
         changed = FILE | {
@@ -121,6 +148,9 @@ def test_new_domains_and_aliases_are_taken(watched):
         ("version: 1\nbases: [\n", "not valid YAML"),
         (FILE | {"prefix": "other"}, "prefix changed; restart"),
         (FILE | {"adapters": {"amp": {"base": "big", "source": "amp-2"}}}, "adapters changed"),
+        (FILE | {"domains": {"x": {"description": "x", "examples": "a" * 5000}}}, "correct"),
+        (FILE | {"domains": {"x": {"description": "x", "examples": "~nobody-here/x"}}}, "correct"),
+        (FILE | {"router": "~nobody-here/x"}, "can't be a path"),
     ],
 )
 def test_what_cannot_be_served_is_refused_whole(watched, content, said):

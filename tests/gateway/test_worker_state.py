@@ -38,7 +38,7 @@ def play(*events) -> WorkerState:
                 ("spawn", 4.0),
                 ("exit", 78, 5.0),
             ],
-            "failed",
+            "restarting",
         ),
         (
             [("spawn", 0.0), ("exit", 1, 1.0), ("spawn", 2.0), ("healthy", 3.0)],

@@ -98,7 +98,7 @@ def test_examples_are_a_file_a_list_or_what_ships(tmp_path: Path) -> None:
     ("domains", "said"),
     [
         ({"law": {"description": "l", "examples": ["a"] * 7}}, "7 examples; a domain needs at"),
-        ({"law": {"description": "l"}}, "law.yaml: can't be read"),
+        ({"law": {"description": "l"}}, "domains.law: no examples ship"),
         ({"general": {"description": "l", "examples": ["a"] * 8}}, "rename it"),
     ],
 )
