@@ -12,16 +12,13 @@ from wire.errors import InvalidRequest, UnsupportedField
 # field -> values that change nothing, besides null
 UNSUPPORTED_CHAT: dict[str, tuple[Any, ...]] = {
     "audio": (),
-    "frequency_penalty": (0,),
     "function_call": ("none",),
     "functions": ([],),
-    "logit_bias": ({},),
     "logprobs": (False,),
     "modalities": (["text"],),
     "n": (1,),
     "parallel_tool_calls": (True, False),
     "prediction": (),
-    "presence_penalty": (0,),
     "prompt_cache_key": (),
     "reasoning_effort": (),
     "response_format": ({"type": "text"},),
@@ -38,11 +35,8 @@ UNSUPPORTED_CHAT: dict[str, tuple[Any, ...]] = {
 UNSUPPORTED_COMPLETION: dict[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "echo": (False,),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
     "logprobs": (),
     "n": (1,),
-    "presence_penalty": (0,),
     "suffix": ("",),
 }
 

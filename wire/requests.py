@@ -1,13 +1,22 @@
 """Request models of the OpenAI API, as far as they are honoured. Bytes in, models out.
 
-Sources: OpenAI's API reference for chat completions and completions; vLLM's extra
-sampling fields ``top_k`` and ``min_p``; mlx-lm's ``adapters``.
+Sources: OpenAI's API reference for chat completions and completions; vLLM's extra fields
+``top_k``, ``min_p``, ``repetition_penalty``, ``stop_token_ids`` and ``ignore_eos``; mlx-lm's
+``adapters``.
 """
 
 import json
+import re
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from wire.errors import InvalidRequest
@@ -15,9 +24,34 @@ from wire.fields import UNSUPPORTED_CHAT, UNSUPPORTED_COMPLETION, plan_fields
 
 M = TypeVar("M", bound=BaseModel)
 Stop = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)]
+TokenId = Annotated[int, Field(ge=0)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+# each costs the row that asks for it time at every token, or once on the engine's thread
+MAX_TOKEN_IDS = 1024
+_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 
 
-class _Wire(BaseModel):
+def _check_bias(value: Any) -> Any:
+    # by hand, so that what is wrong is put on the field and not on an entry of any name
+    if not isinstance(value, dict):
+        raise ValueError("must be a map of token ids to numbers")
+    entries = cast(dict[str, Any], value)
+    if len(entries) > MAX_TOKEN_IDS:
+        raise ValueError(f"has {len(entries)} entries; at most {MAX_TOKEN_IDS} are taken")
+    for token, bias in entries.items():
+        if not _TOKEN_ID.fullmatch(token):
+            raise ValueError("a key is not a token id in decimal digits")
+        number = isinstance(bias, int | float) and not isinstance(bias, bool)
+        if not number or not -100 <= bias <= 100:
+            raise ValueError(f"the bias of token {token} must be a number from -100 to 100")
+    return entries
+
+
+# int stays int: OpenAI's schema says integer, and other servers may insist on it
+LogitBias = Annotated[dict[str, int | float], BeforeValidator(_check_bias)]
+
+
+class WireModel(BaseModel):
     # strict: OpenAI takes neither "1" nor true for a number
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -30,16 +64,16 @@ class _Wire(BaseModel):
         return {k: v for k, v in cast(dict[str, Any], data).items() if v is not None}
 
 
-class StreamOptions(_Wire):
+class StreamOptions(WireModel):
     include_usage: bool = False
 
 
-class TextPart(_Wire):
+class TextPart(WireModel):
     type: Literal["text"]
     text: str
 
 
-class Message(_Wire):
+class Message(WireModel):
     """One turn. ``content`` may be text or a list of text parts, as clients send both."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -62,7 +96,7 @@ class Message(_Wire):
         return "".join(part.text for part in self.content)
 
 
-class Sampling(_Wire):
+class Sampling(WireModel):
     """The sampling fields that chat and plain completions share. None: not set by the client."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -70,7 +104,13 @@ class Sampling(_Wire):
     top_k: Annotated[int, Field(ge=-1)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    logit_bias: LogitBias | None = None
     stop: Stop | None = None
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_TOKEN_IDS)] | None = None
+    ignore_eos: bool = False
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -116,7 +156,7 @@ class CompletionRequest(Sampling):
     model: Annotated[str, Field(min_length=1, max_length=256)]
     prompt: (
         Annotated[str, Field(min_length=1)]
-        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+        | Annotated[list[TokenId], Field(min_length=1)]
         | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1)]
     )
     adapters: Annotated[str, Field(min_length=1, max_length=256)] | None = None
@@ -128,17 +168,17 @@ class CompletionRequest(Sampling):
 
 def parse_chat(raw: bytes) -> ChatRequest:
     """Bytes of a chat request to its model; raises InvalidRequest with ``param`` set."""
-    return _validate(ChatRequest, plan_fields(load_json(raw), UNSUPPORTED_CHAT))
+    return validate(ChatRequest, plan_fields(load_json(raw), UNSUPPORTED_CHAT))
 
 
 def parse_route(raw: bytes) -> RouteRequest:
     """Bytes of a dry run to its model; raises InvalidRequest with ``param`` set."""
-    return _validate(RouteRequest, plan_fields(load_json(raw), UNSUPPORTED_CHAT))
+    return validate(RouteRequest, plan_fields(load_json(raw), UNSUPPORTED_CHAT))
 
 
 def parse_completion(raw: bytes) -> CompletionRequest:
     """Bytes of a completion request to its model; raises InvalidRequest with ``param`` set."""
-    return _validate(CompletionRequest, plan_fields(load_json(raw), UNSUPPORTED_COMPLETION))
+    return validate(CompletionRequest, plan_fields(load_json(raw), UNSUPPORTED_COMPLETION))
 
 
 def load_json(raw: bytes) -> Any:
@@ -164,7 +204,7 @@ def load_json(raw: bytes) -> Any:
         raise InvalidRequest("the body holds a number with too many digits") from None
 
 
-def _validate(model: type[M], body: dict[str, Any]) -> M:
+def validate(model: type[M], body: dict[str, Any]) -> M:
     try:
         return model.model_validate(body)
     except ValidationError as error:

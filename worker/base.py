@@ -54,6 +54,11 @@ def load_base(name: str, path: Path, dtype: str, max_model_len: int | None) -> L
     )
 
 
+def textless_ids(tokenizer: Any) -> frozenset[int]:
+    """Special tokens, and end tokens even if not listed as such: ``ignore_eos`` goes past them."""
+    return frozenset((*tokenizer.all_special_ids, *tokenizer.eos_token_ids))
+
+
 def _read_config(name: str, path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise SourceError(name, f"model folder '{path}' does not exist; correct 'model'")

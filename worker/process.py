@@ -20,6 +20,7 @@ import uvloop
 
 from fleet.errors import SourceError
 from fleet.schema import Fleet
+from worker.base import textless_ids
 from worker.engine.engine import Engine
 from worker.engine.request import GenerationRequest
 from worker.engine.text import TextStream
@@ -69,7 +70,7 @@ async def _serve(fleet: Fleet, base: str, blas: str, listen: Listen) -> int:
         return loaded[0].scheduler
 
     def new_text(request: GenerationRequest) -> TextStream:
-        return TextStream(loaded[0].tokenizer.detokenizer, special, request.stop)
+        return TextStream(loaded[0].tokenizer.detokenizer, textless, request.stop)
 
     def on_death() -> None:
         # let the error events of the running streams reach their clients first
@@ -78,7 +79,7 @@ async def _serve(fleet: Fleet, base: str, blas: str, listen: Listen) -> int:
     engine = Engine(config.max_rows, config.max_queue, new_text, on_death)
     await engine.start(start)
     resident = loaded[0].resident
-    special = frozenset(loaded[0].tokenizer.all_special_ids)
+    textless = textless_ids(loaded[0].tokenizer)
     metrics.on_loaded(resident)
     scheduler = loaded[0].scheduler
     metrics.watch(

@@ -214,15 +214,12 @@ def test_client_text_is_never_a_label(http):
 UNSET = object()
 ASKING = {  # a value of the right type that asks for something
     "audio": {"voice": "alloy", "format": "wav"},
-    "frequency_penalty": 0.5,
     "function_call": "auto",
     "functions": [{"name": "f", "parameters": {}}],
-    "logit_bias": {"50256": -100},
     "modalities": ["text", "audio"],
     "n": 2,
     "parallel_tool_calls": UNSET,
     "prediction": {"type": "content", "content": "x"},
-    "presence_penalty": 0.5,
     "prompt_cache_key": "key",
     "reasoning_effort": "low",
     "response_format": {"type": "json_object"},

@@ -190,3 +190,26 @@ def test_metrics_merges_the_workers_families_and_labels_only_configured_names(se
         assert [x.rsplit(" ", 1)[1] for x in usage] == ["3.0", "3.0"]
 
     run(setup, test)
+
+
+@pytest.mark.parametrize("model", ["ailiance-apertus", "ailiance-big"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+def test_sampling_fields_reach_any_engine_as_they_were_set(setup, model, path):
+    fields = {
+        "frequency_penalty": 0,
+        "presence_penalty": -1.5,
+        "repetition_penalty": 1.1,
+        "logit_bias": {"50256": -100, "7": 0.5},
+        "stop_token_ids": [7, 9],
+        "ignore_eos": True,
+    }
+
+    async def test(client):
+        body = {"model": model, "prompt": "x"} if path == "/v1/completions" else chat(model)
+        assert (await client.post(path, json=body | fields)).status_code == 200
+        assert (await client.post(path, json=body)).status_code == 200
+
+    run(setup, test)
+    with_fields, without = setup.workers[model.removeprefix("ailiance-")].requests
+    assert {name: with_fields[name] for name in fields} == fields
+    assert not fields.keys() & without.keys()

@@ -35,6 +35,12 @@ HONOURED = {
     "top_k": 40,
     "min_p": 0.05,
     "seed": -3,
+    "frequency_penalty": -2,
+    "presence_penalty": 0.5,
+    "repetition_penalty": 1.1,
+    "logit_bias": {"0": -100, "50256": 0.5},
+    "stop_token_ids": [0, 2],
+    "ignore_eos": True,
     "max_tokens": 5,
     "user": "u",
     "adapters": "electronics",
@@ -94,8 +100,6 @@ def test_an_unsupported_completion_field_is_refused_by_name(name):
         ("n", True),
         ("n", 2),
         ("logprobs", 0),
-        ("frequency_penalty", False),
-        ("logit_bias", {"5": 1}),
         ("response_format", {"type": "json_object"}),
         ("tool_choice", "required"),
         ("service_tier", "flex"),
@@ -131,6 +135,32 @@ def test_chat_fields_are_no_completion_fields_and_the_other_way_round():
         ({"min_p": 2}, "min_p"),
         ({"seed": 2**63}, "seed"),
         ({"seed": 1.5}, "seed"),
+        ({"frequency_penalty": 2.01}, "frequency_penalty"),
+        ({"frequency_penalty": False}, "frequency_penalty"),
+        ({"frequency_penalty": float("nan")}, "frequency_penalty"),
+        ({"presence_penalty": -2.01}, "presence_penalty"),
+        ({"presence_penalty": "1"}, "presence_penalty"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"repetition_penalty": -1}, "repetition_penalty"),
+        ({"repetition_penalty": float("inf")}, "repetition_penalty"),
+        ({"repetition_penalty": float("nan")}, "repetition_penalty"),
+        ({"logit_bias": [5]}, "logit_bias"),
+        ({"logit_bias": {"5": 100.5}}, "logit_bias"),
+        ({"logit_bias": {"5": -101}}, "logit_bias"),
+        ({"logit_bias": {"5": True}}, "logit_bias"),
+        ({"logit_bias": {"5": None}}, "logit_bias"),
+        ({"logit_bias": {"5": float("nan")}}, "logit_bias"),
+        ({"logit_bias": {"word": 1}}, "logit_bias"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias"),
+        ({"logit_bias": {"05": 1}}, "logit_bias"),
+        ({"logit_bias": {"\u0665": 1}}, "logit_bias"),
+        ({"logit_bias": {"9" * 5000: 1}}, "logit_bias"),
+        ({"logit_bias": {str(token): 1 for token in range(1025)}}, "logit_bias"),
+        ({"stop_token_ids": 5}, "stop_token_ids"),
+        ({"stop_token_ids": [-1]}, "stop_token_ids[0]"),
+        ({"stop_token_ids": [5, "6"]}, "stop_token_ids[1]"),
+        ({"stop_token_ids": list(range(1025))}, "stop_token_ids"),
+        ({"ignore_eos": 1}, "ignore_eos"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": -1}, "max_tokens"),
         ({"max_completion_tokens": 0}, "max_completion_tokens"),
@@ -206,6 +236,12 @@ def test_stop_may_be_one_string_or_up_to_four():
     assert chat(stop="a").stop == ["a"]
     assert chat(stop=list("abcd")).stop == list("abcd")
     assert chat(stop=[]).stop == []
+
+
+def test_as_many_token_ids_as_are_allowed():
+    bias = {str(token): 1 for token in range(1024)}
+    request = chat(logit_bias=bias, stop_token_ids=list(range(1024)))
+    assert request.logit_bias == bias
 
 
 def test_stream_options_need_stream():
@@ -287,6 +323,16 @@ def test_a_request_written_again_asks_for_the_same():
     raw = request.model_dump_json(exclude_unset=True).encode()
     assert parse_chat(raw) == request
     assert set(json.loads(raw)) == {"model", "messages", "stop"}
+
+
+def test_neutral_values_and_whole_numbers_are_written_as_they_came():
+    """Another server may read logit_bias as integers, as OpenAI's schema has it."""
+    bias = {"5": -100, "6": 0.5}
+    request = chat(logit_bias=bias, frequency_penalty=0, ignore_eos=False, stop_token_ids=[])
+    raw = request.model_dump_json(exclude_unset=True)
+    assert '"logit_bias":{"5":-100,"6":0.5}' in raw
+    sent = json.loads(raw)
+    assert (sent["frequency_penalty"], sent["ignore_eos"], sent["stop_token_ids"]) == (0, False, [])
 
 
 def test_requests_are_frozen():

@@ -69,6 +69,7 @@ class Bench:
         stop: tuple[str, ...] = (),
         ignore_eos: bool = True,
         prompt: list[int] | None = None,
+        stop_token_ids: tuple[int, ...] = (),
     ) -> int:
         request = GenerationRequest(
             self.prompt(text) if prompt is None else prompt,
@@ -77,6 +78,7 @@ class Bench:
             sampling or SamplingParams(temperature=0),
             stop,
             ignore_eos,
+            stop_token_ids,
         )
         stream = TextStream(self.tokenizer.detokenizer, self._special, stop)
         row = Row(next(self._ids), request, lambda _: None, stream, time.monotonic())

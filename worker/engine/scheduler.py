@@ -15,7 +15,8 @@ from mlx_lm.generate import BatchGenerator, StopSequences
 from wire.errors import AilianceError
 from worker.engine.observer import Observer
 from worker.engine.prefixes import PrefixStore
-from worker.engine.request import Event, Failed, Finished, Text
+from worker.engine.processors import row_processors
+from worker.engine.request import Event, Failed, Finished, GenerationRequest, Text
 from worker.engine.row import Row
 from worker.engine.sampling import row_sampler
 from worker.lora.model import AdapterModel
@@ -41,8 +42,8 @@ class Scheduler:
         observer: Observer,
     ) -> None:
         self._model = model
-        self._eos = StopSequences([(token,) for token in eos])
-        self._no_eos = StopSequences()
+        self._eos = tuple(eos)
+        self._at_eos = _stop_at(eos)
         self._vocabulary = vocabulary
         self._digests = digests
         self._prefixes = prefixes
@@ -133,17 +134,26 @@ class Scheduler:
                 caches=[cache or self._model.new_cache(request.adapter)],
                 all_tokens=[list(request.prompt[:cached])],
                 samplers=[row_sampler(request.sampling, self._vocabulary)],
-                stop_sequences=[self._no_eos if request.ignore_eos else self._eos],
+                logits_processors=[row_processors(request.sampling, len(request.prompt))],
+                stop_sequences=[self._stops(request)],
             )
             now_s = time.monotonic()
             row.on_admitted(uid, cached, now_s)
             self._rows[uid] = row
             self._observer.on_admitted(row, now_s - row.submitted_s)
 
+    def _stops(self, request: GenerationRequest) -> StopSequences:
+        if request.ignore_eos:
+            return _stop_at(request.stop_token_ids)
+        if not request.stop_token_ids:
+            return self._at_eos
+        return _stop_at((*self._eos, *request.stop_token_ids))
+
     def _on_token(self, row: Row, response: Any) -> list[Event]:
         row.on_token()
-        ended_by_eos = response.finish_reason == "stop"
-        text = "" if ended_by_eos else row.text.add(response.token)
+        # by an end token, or one of the request's own: neither makes text
+        ended_by_token = response.finish_reason == "stop"
+        text = "" if ended_by_token else row.text.add(response.token)
         if row.text.stopped and response.finish_reason is None:
             # a stop string ends the row here; mlx-lm has not dropped it
             kept = self._generator.remove([row.uid], return_prompt_caches=True)
@@ -153,7 +163,7 @@ class Scheduler:
             return [Text(text)] if text else []
         if not row.text.stopped:
             text += row.text.end()
-        reason = "stop" if ended_by_eos or row.text.stopped else "length"
+        reason = "stop" if ended_by_token or row.text.stopped else "length"
         return self._finish(row, text, reason, response.all_tokens, response.prompt_cache)
 
     def _finish(self, row: Row, text: str, reason: Any, tokens: Any, cache: Any) -> list[Event]:
@@ -170,3 +180,7 @@ class Scheduler:
     def _end(self, row: Row, status: str) -> None:
         row.on_end()
         self._observer.on_ended(row, status)
+
+
+def _stop_at(tokens: Sequence[int]) -> StopSequences:
+    return StopSequences([(token,) for token in tokens])

@@ -27,9 +27,12 @@ from worker.server.defaults import SamplingDefaults
 from worker.server.prompt import Prompter
 from worker.server.resident import Resident
 from worker.server.streaming import EventStream, JsonAnswer
+from worker.server.token_ids import check_token_ids
+from worker.server.tokens import Tokens
 
 AsgiAnswer = EventStream | JsonAnswer
-B = TypeVar("B", ChatRequest, CompletionRequest)
+B = TypeVar("B")
+R = TypeVar("R")
 INLINE_BYTES = 16 << 10
 
 
@@ -64,10 +67,25 @@ def build_app(service: Service) -> FastAPI:
         prompt = await _off_loop(len(raw), service.prompter.completion, body)
         return _answer(service, "text", body, prompt)
 
+    _tokens(app, Tokens(service.prompter, service.resident))
     return app
 
 
-async def _off_loop(size: int, tokenise: Callable[[B], list[int]], body: B) -> list[int]:
+def _tokens(app: FastAPI, tokens: Tokens) -> None:
+    @app.post("/tokenize")
+    async def tokenize(request: Request) -> Response:
+        raw = await request.body()
+        answer = await _off_loop(len(raw), tokens.tokenize, raw)
+        return Response(answer, media_type="application/json")
+
+    @app.post("/detokenize")
+    async def detokenize(request: Request) -> Response:
+        raw = await request.body()
+        answer = await _off_loop(len(raw), tokens.detokenize, raw)
+        return Response(answer, media_type="application/json")
+
+
+async def _off_loop(size: int, tokenise: Callable[[B], R], body: B) -> R:
     """Tokenise a large body on another thread, so that it holds up no other request."""
     if size < INLINE_BYTES:
         return tokenise(body)
@@ -78,6 +96,7 @@ def _answer(
     service: Service, kind: Kind, body: ChatRequest | CompletionRequest, prompt: list[int]
 ) -> "Bridge":
     served = service.resident.served(body.model, body.adapters)
+    check_token_ids(body, service.resident.vocabulary)
     room = service.prompter.room(len(prompt))
     generation = service.engine.generate(
         GenerationRequest(
@@ -86,6 +105,8 @@ def _answer(
             max_tokens=body.limit_tokens or room,
             sampling=service.defaults.params(body),
             stop=tuple(body.stop or ()),
+            ignore_eos=body.ignore_eos,
+            stop_token_ids=tuple(body.stop_token_ids or ()),
         )
     )
     envelope = Envelope.new(kind, served.model, served.fingerprint)

@@ -8,6 +8,8 @@ from typing import Any, cast
 from wire.requests import Sampling
 from worker.engine.request import SamplingParams
 
+_KNOWN = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
 
 @dataclass(frozen=True)
 class SamplingDefaults:
@@ -17,6 +19,7 @@ class SamplingDefaults:
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
     @classmethod
     def read(cls, model: Path) -> "SamplingDefaults":
@@ -25,7 +28,7 @@ class SamplingDefaults:
         if not file.is_file():
             return cls()
         config = cast(dict[str, Any], json.loads(file.read_text("utf-8")))
-        known = {k: config[k] for k in ("temperature", "top_p", "top_k", "min_p") if k in config}
+        known = {name: config[name] for name in _KNOWN if config.get(name) is not None}
         if config.get("do_sample") is False:
             known["temperature"] = 0.0
         return cls(**known)
@@ -42,4 +45,8 @@ class SamplingDefaults:
             top_k=max(0, pick(request.top_k, self.top_k)),
             min_p=pick(request.min_p, self.min_p),
             seed=request.seed,
+            frequency_penalty=request.frequency_penalty or 0.0,
+            presence_penalty=request.presence_penalty or 0.0,
+            repetition_penalty=pick(request.repetition_penalty, self.repetition_penalty),
+            logit_bias=tuple((int(k), float(v)) for k, v in (request.logit_bias or {}).items()),
         )

@@ -46,20 +46,27 @@ class Prompter:
     """The base's tokenizer and chat template, and the limit of its context."""
 
     def __init__(self, tokenizer: Any, max_model_len: int) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._limit = max_model_len
         self._takes_system = self._try_system()
 
     def chat(self, request: ChatRequest) -> list[int]:
         """Token ids of a chat. Raises InvalidRequest, ContextTooLong."""
-        turns = normalise(request.messages, system=self._takes_system)
+        tokens = cast(list[int], self.render(request.messages))
+        return self._checked(tokens, request.limit_tokens, "messages")
+
+    def render(self, messages: Sequence[Message], **options: bool) -> Any:
+        """Token ids of the messages, or with ``tokenize=False`` their text.
+
+        ``options`` are those of ``apply_chat_template``. Raises InvalidRequest; any length.
+        """
+        turns = normalise(messages, system=self._takes_system)
         try:
-            tokens = self._render(turns)
+            return self._render(turns, **options)
         except TemplateError as error:
             raise InvalidRequest(
                 f"the model's chat template refuses these messages: {error}", param="messages"
             ) from None
-        return self._checked(tokens, request.limit_tokens, "messages")
 
     def completion(self, request: CompletionRequest) -> list[int]:
         """Token ids of a plain prompt. Raises InvalidRequest, ContextTooLong."""
@@ -67,19 +74,28 @@ class Prompter:
         if isinstance(prompt, list) and isinstance(prompt[0], str):
             prompt = prompt[0]
         if isinstance(prompt, str):
-            tokens = cast(list[int], self._tokenizer.encode(prompt))
+            tokens = cast(list[int], self.tokenizer.encode(prompt))
         else:
             tokens = cast(list[int], prompt)
-            self._check_ids(tokens)
+            self.check_ids(tokens, "prompt")
         return self._checked(tokens, request.limit_tokens, "prompt")
 
     def room(self, prompt_tokens: int) -> int:
         """Tokens that the context still has for an answer."""
         return self._limit - prompt_tokens
 
-    def _render(self, turns: Sequence[Turn]) -> list[int]:
-        tokens = self._tokenizer.apply_chat_template(list(turns), add_generation_prompt=True)
-        return cast(list[int], tokens)
+    def check_ids(self, tokens: Sequence[int], param: str) -> None:
+        """Raises InvalidRequest where one is not in the vocabulary."""
+        known = len(self.tokenizer)
+        beyond = next((token for token in tokens if not 0 <= token < known), None)
+        if beyond is not None:
+            raise InvalidRequest(
+                f"{param}: token id {beyond} is not in the vocabulary", param=param
+            )
+
+    def _render(self, turns: Sequence[Turn], **options: bool) -> Any:
+        options = {"add_generation_prompt": True} | options
+        return self.tokenizer.apply_chat_template(list(turns), **options)
 
     def _try_system(self) -> bool:
         try:
@@ -87,13 +103,6 @@ class Prompter:
         except TemplateError:
             return False
         return True
-
-    def _check_ids(self, tokens: Sequence[int]) -> None:
-        beyond = [token for token in tokens if token >= len(self._tokenizer)]
-        if beyond:
-            raise InvalidRequest(
-                f"prompt: token id {beyond[0]} is not in the vocabulary", param="prompt"
-            )
 
     def _checked(self, tokens: list[int], asked: int | None, param: str) -> list[int]:
         if not tokens:

@@ -31,5 +31,23 @@ def test_defaults(
     assert (params.temperature, params.top_k) == (temperature, top_k)
 
 
+@pytest.mark.parametrize(
+    ("config", "fields", "penalty"),
+    [
+        ({}, {}, 1.0),
+        ({"repetition_penalty": None}, {}, 1.0),
+        ({"repetition_penalty": 1.05}, {}, 1.05),
+        ({"repetition_penalty": 1.05}, {"repetition_penalty": 1}, 1.0),
+        ({"repetition_penalty": 1.05}, {"repetition_penalty": 1.3}, 1.3),
+    ],
+)
+def test_repetition_penalty(
+    tmp_path: Path, config: dict[str, float | None], fields: dict[str, float], penalty: float
+) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps(config))
+    params = SamplingDefaults.read(tmp_path).params(Sampling.model_validate(fields))
+    assert params.repetition_penalty == penalty
+
+
 def test_no_file_means_openais_defaults(tmp_path: Path) -> None:
     assert SamplingDefaults.read(tmp_path) == SamplingDefaults()
