@@ -165,7 +165,8 @@ def calibrated(
     plain = np.stack([reading.logits for reading in _readings(weights, dev)])
     heat = calibrate.temperature(plain, _truth(dev, weights.labels))
     weights = replace(weights, temperature=heat)
-    # a third with typos: those lower every signal, and must not end at the base for it
+    # also with typos, at half the weight: those lower every signal, and must not end at the base
+    prompts = len(dev)
     dev = [*dev, *dev, *(replace(e, text=mistype(e.text, TYPO_SEED)) for e in dev)]
     readings = _readings(weights, dev, encoder)
     held = _as_dev(readings, _truth(dev, weights.labels), _seconds(dev, weights.labels))
@@ -176,7 +177,7 @@ def calibrated(
     found = calibrate.predict(held, chances, scores, limits, weights.labels)
     right = np.count_nonzero((found == held.truth) | (found == held.also)) / len(found)
     figures = (
-        f"dev ({len(dev)} prompts, a third with typos): accuracy {right:.3f}, "
+        f"dev ({prompts} prompts, with and without typos): accuracy {right:.3f}, "
         f"macro-F1 {calibrate.macro_f1(held, found):.3f}, temperature {weights.temperature}"
     )
     return replace(weights, outlier=rule, thresholds=limits), figures
