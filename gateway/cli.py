@@ -21,6 +21,7 @@ from router.explaining import explain, lines
 
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
+EXIT_PIPE = 141  # as a shell reports a program that SIGPIPE ended
 
 EPILOG = """\
 The fleet (bases, adapters, domains, aliases) is one file: ./adapters.yaml if there is one,
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     commands = {"serve": _serve, "route": _route, "router": router_cli.run}
     try:
-        return commands[options.command](options)
+        code = commands[options.command](options)
+        sys.stdout.flush()
+        return code
     except _Fault as fault:
         sys.stderr.write(f"ailiance: {fault}\n")
         return fault.code
@@ -53,6 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CONFIG
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # whoever read our output has gone, `head` for one; Python's last flush must not fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -216,3 +216,18 @@ def test_a_domain_the_router_does_not_know_is_found_at_start():
     fleet = load_fleet(ROOT / "adapters.yaml")
     known = [domain for domain in fleet.domains if domain not in ("emc", "cpp")]
     assert unrouted(fleet, known) == ["emc", "cpp"]
+
+
+def test_a_reader_that_goes_is_no_traceback():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "route", "my buck converter rings"],
+            cwd=ROOT,
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, "")

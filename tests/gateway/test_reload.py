@@ -118,6 +118,24 @@ def test_damaged_weights_are_refused_and_watching_goes_on(watched):
     assert all("not taken" in line for line in watched.lines[:4])
 
 
+def test_watching_goes_on_after_a_fault_that_nobody_foresaw(watched):
+    use_fleet = watched.gateway.use_fleet
+
+    def broken(_fleet):
+        raise RuntimeError
+
+    async def test():
+        watched.gateway.use_fleet = broken
+        write(watched.config, FILE | {"aliases": {"one": "ailiance"}})
+        await watched.until(lambda: watched.lines)
+        watched.gateway.use_fleet = use_fleet
+        write(watched.config, FILE | {"aliases": {"two": "ailiance"}})
+        await watched.until(lambda: "two" in watched.gateway.known_names)
+
+    watched.run(test)
+    assert watched.lines[0] == "files not taken: RuntimeError"
+
+
 def test_an_encoder_that_is_named_later_is_looked_at(watched):
     async def test():
         write(watched.config, FILE | {"router": {"encoder": "nowhere"}})
