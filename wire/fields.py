@@ -12,31 +12,21 @@ from wire.errors import InvalidRequest, UnsupportedField
 # field -> values that change nothing, besides null
 UNSUPPORTED_CHAT: dict[str, tuple[Any, ...]] = {
     "audio": (),
+    "chat_template": (),
+    "documents": ([],),
     "function_call": ("none",),
     "functions": ([],),
-    "logprobs": (False,),
     "modalities": (["text"],),
-    "n": (1,),
-    "parallel_tool_calls": (True, False),
+    "moderation": (),
     "prediction": (),
-    "prompt_cache_key": (),
-    "reasoning_effort": (),
-    "response_format": ({"type": "text"},),
-    "safety_identifier": (),
-    "service_tier": ("auto", "default"),
-    "store": (False,),
-    "tool_choice": ("none", "auto"),
-    "tools": ([],),
-    "top_logprobs": (0,),
-    "verbosity": (),
+    "prompt_cache_options": (),
+    "prompt_cache_retention": ("in_memory",),
+    "verbosity": ("medium",),
     "web_search_options": (),
 }
 
 UNSUPPORTED_COMPLETION: dict[str, tuple[Any, ...]] = {
     "best_of": (1,),
-    "echo": (False,),
-    "logprobs": (),
-    "n": (1,),
     "suffix": ("",),
 }
 
@@ -51,7 +41,7 @@ def plan_fields(body: Any, unsupported: dict[str, tuple[Any, ...]]) -> dict[str,
             continue
         if name in unsupported:
             if not _is_neutral(value, unsupported[name]):
-                raise UnsupportedField(f"'{name}' is not supported yet; leave it out", param=name)
+                raise UnsupportedField(f"'{name}' is not supported; leave it out", param=name)
             continue
         kept[name] = value
     return kept

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["chat", "text"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass(frozen=True)
@@ -32,39 +32,30 @@ class Usage:
 
 @dataclass(frozen=True)
 class Envelope:
-    """What every body or chunk of one answer shares: id, time, model, fingerprint."""
+    """What every body or chunk of one answer shares: id, time, model, fingerprint, tier."""
 
     kind: Kind
     model: str
     id: str
     created: int
     system_fingerprint: str | None
+    service_tier: str | None = None
 
     @classmethod
-    def new(cls, kind: Kind, model: str, fingerprint: str | None) -> "Envelope":
+    def new(
+        cls, kind: Kind, model: str, fingerprint: str | None, service_tier: str | None = None
+    ) -> "Envelope":
         prefix = "chatcmpl-" if kind == "chat" else "cmpl-"
-        return cls(kind, model, prefix + secrets.token_hex(12), int(time.time()), fingerprint)
+        answer_id = prefix + secrets.token_hex(12)
+        return cls(kind, model, answer_id, int(time.time()), fingerprint, service_tier)
 
-    def plain(self, text: str, finish: FinishReason, usage: Usage) -> dict[str, Any]:
+    def body(self, choices: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
         """The whole answer as one body."""
-        choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": finish}
-        if self.kind == "chat":
-            choice["message"] = {"role": "assistant", "content": text, "refusal": None}
-        else:
-            choice["text"] = text
-        return {**self._head(streamed=False), "choices": [choice], "usage": usage.body()}
+        return {**self._head(streamed=False), "choices": choices, "usage": usage.body()}
 
-    def first(self) -> dict[str, Any]:
-        """The opening chunk: the role, no text."""
-        return self._chunk({"role": "assistant", "content": ""}, "", None)
-
-    def delta(self, text: str) -> dict[str, Any]:
-        """A chunk with text."""
-        return self._chunk({"content": text}, text, None)
-
-    def last(self, finish: FinishReason) -> dict[str, Any]:
-        """The closing chunk: an empty delta and the reason."""
-        return self._chunk({}, "", finish)
+    def chunk(self, choice: dict[str, Any]) -> dict[str, Any]:
+        """One piece of one choice."""
+        return {**self._head(streamed=True), "choices": [choice]}
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         """The extra chunk that ``stream_options.include_usage`` asks for."""
@@ -72,23 +63,75 @@ class Envelope:
 
     def _head(self, *, streamed: bool) -> dict[str, Any]:
         chat = "chat.completion.chunk" if streamed else "chat.completion"
-        return {
+        head: dict[str, Any] = {
             "id": self.id,
             "object": chat if self.kind == "chat" else "text_completion",
             "created": self.created,
             "model": self.model,
             "system_fingerprint": self.system_fingerprint,
         }
+        if self.service_tier is not None:
+            head["service_tier"] = self.service_tier
+        return head
 
-    def _chunk(
-        self, delta: dict[str, Any], text: str, finish: FinishReason | None
-    ) -> dict[str, Any]:
-        choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": finish}
-        if self.kind == "chat":
-            choice["delta"] = delta
-        else:
-            choice["text"] = text
-        return {**self._head(streamed=True), "choices": [choice]}
+
+@dataclass(frozen=True)
+class Ending:
+    """How a choice ended. ``stop``: the stop string or token, vLLM's ``stop_reason``.
+
+    ``closed``: a constrained answer that was brought to its end because tokens ran short.
+    """
+
+    reason: FinishReason
+    stop: str | int | None = None
+    closed: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"finish_reason": self.reason, "stop_reason": self.stop}
+        return {**fields, "closed_at_limit": True} if self.closed else fields
+
+
+def chat_message(
+    content: str | None, reasoning: str | None, tool_calls: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The assistant's turn; vLLM's two names for what was thought, where something was."""
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+    if reasoning is not None:
+        message |= reasoning_fields(reasoning)
+    if tool_calls:
+        message["tool_calls"] = tool_calls
+    return message
+
+
+def reasoning_fields(text: str) -> dict[str, str]:
+    return {"reasoning_content": text, "reasoning": text}
+
+
+def chat_choice(
+    index: int, message: dict[str, Any], ending: Ending, logprobs: dict[str, Any] | None
+) -> dict[str, Any]:
+    """One choice of a whole chat answer."""
+    return {"index": index, "message": message, "logprobs": logprobs, **ending.fields()}
+
+
+def text_choice(
+    index: int, text: str, ending: Ending | None, logprobs: dict[str, Any] | None
+) -> dict[str, Any]:
+    """One choice of a text completion, whole or, without an ending, a piece of it."""
+    end = ending.fields() if ending else {"finish_reason": None}
+    return {"index": index, "text": text, "logprobs": logprobs, **end}
+
+
+def chat_delta(
+    index: int, delta: dict[str, Any], logprobs: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """One piece of a streamed chat choice."""
+    return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": None}
+
+
+def chat_last(index: int, ending: Ending, logprobs: dict[str, Any] | None) -> dict[str, Any]:
+    """The closing piece of a streamed chat choice: an empty delta and the reason."""
+    return {"index": index, "delta": {}, "logprobs": logprobs, **ending.fields()}
 
 
 def model_entry(

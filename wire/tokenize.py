@@ -1,7 +1,7 @@
 """Request models of vLLM's ``/tokenize`` and ``/detokenize``. Bytes in, models out.
 
-Source: vLLM, ``vllm/entrypoints/serve/tokenize/protocol.py``. A template or tools of the
-client's own are refused by name.
+Source: vLLM, ``vllm/entrypoints/serve/tokenize/protocol.py``. A template of the client's own
+is refused by name.
 """
 
 from collections.abc import Sequence
@@ -11,24 +11,17 @@ from pydantic import Field
 
 from wire.errors import InvalidRequest
 from wire.fields import plan_fields
-
-# of the same package: the base of all request models, and pydantic's errors as ours
-from wire.requests import (
-    Message,
-    WireModel,
-    load_json,
-    validate,
-)
+from wire.messages import Message
+from wire.parsing import WireModel, load_json, validate
+from wire.tools import MAX_TOOLS, Tool
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 # field -> values that change nothing, besides null
 UNSUPPORTED_TOKENIZE: dict[str, tuple[Any, ...]] = {
     "chat_template": (),
-    "chat_template_kwargs": ({},),
     "media_io_kwargs": ({},),
     "mm_processor_kwargs": ({},),
-    "tools": ([],),
 }
 
 
@@ -50,6 +43,8 @@ class TokenizeChatRequest(WireModel):
     continue_final_message: bool = False
     add_special_tokens: bool = False
     return_token_strs: bool = False
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
 
 class DetokenizeRequest(WireModel):

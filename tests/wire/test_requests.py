@@ -7,6 +7,7 @@ import pytest
 from wire.errors import InvalidRequest, UnsupportedField
 from wire.fields import UNSUPPORTED_CHAT, UNSUPPORTED_COMPLETION
 from wire.requests import ChatRequest, CompletionRequest, parse_chat, parse_completion
+from wire.structured import Constraint
 
 USER = {"role": "user", "content": "hi"}
 
@@ -21,6 +22,16 @@ def turns(*messages) -> ChatRequest:
 
 def text(**fields) -> CompletionRequest:
     return parse_completion(json.dumps({"model": "m", "prompt": "p"} | fields).encode())
+
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def named(name):
+    return {"type": "function", "function": {"name": name}}
 
 
 def refusal(parse, **fields) -> InvalidRequest:
@@ -97,12 +108,10 @@ def test_an_unsupported_completion_field_is_refused_by_name(name):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("n", True),
-        ("n", 2),
-        ("logprobs", 0),
-        ("response_format", {"type": "json_object"}),
-        ("tool_choice", "required"),
-        ("service_tier", "flex"),
+        ("modalities", ["audio"]),
+        ("function_call", "auto"),
+        ("verbosity", "low"),
+        ("documents", [{}]),
     ],
 )
 def test_a_value_that_only_looks_neutral_is_refused(name, value):
@@ -115,6 +124,108 @@ def test_an_unknown_field_is_refused_by_name(parse, name):
     error = refusal(parse, **{name: 1})
     assert (error.param, error.code) == (name, "unknown_parameter")
     assert f"'{name}'" in error.message
+
+
+CHAT_ONLY = {
+    "logprobs": True,
+    "n": 3,
+    "parallel_tool_calls": False,
+    "reasoning_effort": "low",
+    "service_tier": "auto",
+    "store": False,
+    "metadata": {"k": "v"},
+    "safety_identifier": "s",
+    "prompt_cache_key": "k",
+    "chat_template_kwargs": {"enable_thinking": False},
+    "add_generation_prompt": False,
+    "echo": True,
+    "prompt_logprobs": 0,
+    "max_completion_tokens": 4,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), CHAT_ONLY.items())
+def test_an_honoured_chat_field_keeps_its_value(name, value):
+    assert getattr(chat(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(("name", "value"), [("n", 2), ("logprobs", 0), ("echo", True)])
+def test_an_honoured_completion_field_keeps_its_value(name, value):
+    assert getattr(text(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"top_logprobs": 2}, "logprobs true"),
+        ({"prompt_logprobs": 1, "stream": True}, "stream"),
+        ({"continue_final_message": True}, "add_generation_prompt false"),
+        ({"continue_final_message": True, "add_generation_prompt": True}, "add_generation_prompt"),
+        ({"tool_choice": "required"}, "needs tools"),
+        ({"tools": [TOOL, TOOL]}, "one name"),
+        ({"tools": [TOOL], "tool_choice": named("g")}, "'g'"),
+        ({"guided_regex": "a", "guided_choice": ["a"]}, "exclude each other"),
+        ({"guided_regex": "a", "response_format": {"type": "json_object"}}, "exclude"),
+        ({"guided_regex": "a", "ignore_eos": True}, "ignore_eos"),
+        ({"guided_json": "{"}, "not valid JSON"),
+        ({"structured_outputs": {}}, "exactly one"),
+        ({"response_format": {"type": "json_schema"}}, "json_schema is needed"),
+    ],
+)
+def test_fields_that_do_not_fit_together(fields, words):
+    assert words in refusal(chat, **fields).message
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"n": True}, "n"),
+        ({"n": 129}, "n"),
+        ({"logprobs": 0}, "logprobs"),
+        ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
+        ({"service_tier": "flex"}, "service_tier"),
+        ({"store": True}, "store"),
+        ({"tools": [{"type": "custom"}]}, "tools[0].type"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tool_choice": "any", "tools": [TOOL]}, "tool_choice"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"reasoning_effort": "much"}, "reasoning_effort"),
+    ],
+)
+def test_a_bad_value_of_a_chat_field_names_it(fields, param):
+    assert refusal(chat, **fields).param == param
+
+
+def test_constraints_say_what_they_came_from():
+    schema = {"type": "object", "properties": {"b": {}, "a": {}}}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    canonical = '{"type":"object","properties":{"b":{},"a":{}}}'
+    assert chat(response_format=form).constraint() == Constraint(
+        "json_schema", canonical, "response_format"
+    )
+    assert chat(guided_json=schema).constraint() == Constraint(
+        "json_schema", canonical, "guided_json"
+    )
+    assert chat(structured_outputs={"choice": ["a", "b"]}).constraint() == Constraint(
+        "choice", '["a","b"]', "structured_outputs"
+    )
+    assert text(guided_grammar="start: /a/").constraint() == Constraint(
+        "grammar", "start: /a/", "guided_grammar"
+    )
+    assert chat(response_format={"type": "text"}).constraint() is None
+
+
+def test_aliased_fields_are_written_under_the_names_they_came_by():
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "null"}}}
+    body = chat(response_format=form, structured_outputs=None).model_dump_json(exclude_unset=True)
+    assert json.loads(body)["response_format"] == form
+    sent = chat(structured_outputs={"json": {}}).model_dump_json(exclude_unset=True)
+    assert json.loads(sent)["structured_outputs"] == {"json": {}}
+
+
+def test_reasoning_has_two_names():
+    turn = {"role": "assistant", "content": "a", "reasoning": "because"}
+    assert turns(turn, USER).messages[0].reasoning_content == "because"
 
 
 def test_chat_fields_are_no_completion_fields_and_the_other_way_round():
@@ -192,9 +303,12 @@ def test_a_bad_value_names_its_field(fields, param):
         ({"role": "user", "content": 5}, "messages[1].content"),
         ({"role": "user"}, "messages[1]"),
         ({"role": "user", "content": None}, "messages[1]"),
-        ({"role": "tool", "content": "x"}, "messages[1].role"),
-        ({"role": "user", "content": "x", "tool_calls": []}, "messages[1].tool_calls"),
-        ({"role": "user", "content": [{"type": "text"}]}, "messages[1].content[0].text"),
+        ({"role": "function", "content": "x"}, "messages[1].role"),
+        ({"role": "tool", "content": "x"}, "messages[1]"),
+        ({"role": "user", "content": "x", "tool_call_id": "c"}, "messages[1]"),
+        ({"role": "user", "content": "x", "tool_calls": [CALL]}, "messages[1]"),
+        ({"role": "user", "content": "x", "refusal": "no"}, "messages[1]"),
+        ({"role": "user", "content": [{"type": "text"}]}, "messages[1].content[0]"),
         (
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]},
             "messages[1].content[0].type",
@@ -261,12 +375,14 @@ def test_max_completion_tokens_wins():
     assert text(max_tokens=5).limit_tokens == 5
 
 
-@pytest.mark.parametrize("prompt", ["p", ["p"], [1, 2, 3]])
+@pytest.mark.parametrize("prompt", ["p", ["p"], ["p", "q"], [1, 2, 3], [[1], [2, 3]]])
 def test_a_prompt_is_text_or_token_ids(prompt):
     assert text(prompt=prompt).prompt == prompt
 
 
-@pytest.mark.parametrize("prompt", ["", [], ["a", "b"], [""], [-1], [[1]], 5, {}, None])
+@pytest.mark.parametrize(
+    "prompt", ["", [], ["a", 1], [""], [-1], [[]], [[1], "a"], [[-1]], 5, {}, None]
+)
 def test_any_other_prompt_is_refused(prompt):
     assert refusal(text, prompt=prompt).param == "prompt"
 

@@ -37,6 +37,7 @@ def test_the_defaults_are_those_of_vllm():
     assert isinstance(chat, TokenizeChatRequest)
     assert (chat.model, chat.add_special_tokens, chat.return_token_strs) == (None, False, False)
     assert (chat.add_generation_prompt, chat.continue_final_message) == (True, False)
+    assert (chat.tools, chat.chat_template_kwargs) == (None, None)
 
 
 @pytest.mark.parametrize("text", ["", " ", "é日本"])
@@ -70,6 +71,10 @@ def test_a_template_of_ones_own_is_refused_by_name(field):
         ({"prompt": "p", "add_special_tokens": 1}, "add_special_tokens", None),
         ({"prompt": "p", "model": ""}, "model", None),
         ({"prompt": "p", "add_generation_prompt": True}, "add_generation_prompt", "unknown"),
+        ({"messages": [USER], "tools": [{"type": "function"}]}, "tools[0].function", None),
+        ({"messages": [USER], "tools": [{}] * 129}, "tools", None),
+        ({"prompt": "p", "tools": []}, "tools", "unknown"),
+        ({"messages": [USER], "chat_template_kwargs": []}, "chat_template_kwargs", None),
         ({"messages": [USER], "typo": 1}, "typo", "unknown"),
         ({"messages": [USER], "continue_final_message": True}, "continue_final_message", None),
     ],
@@ -77,6 +82,15 @@ def test_a_template_of_ones_own_is_refused_by_name(field):
 def test_refused(body, param, code):
     error = refusal(tokenize, **body)
     assert (error.param, error.code) == (param, code and "unknown_parameter")
+
+
+def test_tools_and_template_variables():
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    chat = tokenize(messages=[USER], tools=[tool], chat_template_kwargs={"x": [1]})
+    assert isinstance(chat, TokenizeChatRequest)
+    assert chat.tools is not None
+    assert chat.tools[0].function.name == "f"
+    assert chat.chat_template_kwargs == {"x": [1]}
 
 
 def test_a_message_is_continued_where_none_is_begun():

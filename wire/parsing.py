@@ -1,0 +1,94 @@
+"""Bytes to models: strict JSON, pydantic's errors as ours with the path of the field.
+
+Knows no request; the models stand beside it.
+"""
+
+import json
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from wire.errors import InvalidRequest
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class WireModel(BaseModel):
+    # strict: OpenAI takes neither "1" nor true for a number
+    # by alias: what is sent on must be what was read ("schema", "json")
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, serialize_by_alias=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        # clients send back what they were sent: `"tool_calls": null` in a turn is no tool call
+        if not isinstance(data, dict):
+            return data
+        return {k: v for k, v in cast(dict[str, Any], data).items() if v is not None}
+
+
+def load_json(raw: bytes) -> Any:
+    """Parsed JSON; raises InvalidRequest that says where the text breaks."""
+    try:
+        # decoded here: json.loads of bytes lets surrogates and UTF-16 through
+        value = json.loads(raw.decode("utf-8-sig"))
+        if b"\\ud" in raw or b"\\uD" in raw:
+            # half of a surrogate pair is valid JSON, but no text: nothing could send it on
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError:
+        raise InvalidRequest("the body holds half of a surrogate pair") from None
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8: {error}") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidRequest(f"the body is not valid JSON: {error.msg} at {where}") from None
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
+    except ValueError:
+        # Python's limit on the digits of one number
+        raise InvalidRequest("the body holds a number with too many digits") from None
+
+
+def validate(model: type[M], body: dict[str, Any]) -> M:
+    """The model of a body; raises InvalidRequest that names the field."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> InvalidRequest:
+    first = _most_telling(error)
+    param = _path(first["loc"])
+    if first["type"] == "extra_forbidden":
+        # a field's name may be any text, so it is taken as it came
+        parent, name = _path(first["loc"][:-1]), str(first["loc"][-1])
+        param = f"{parent}.{name}" if parent else name
+        return InvalidRequest(f"unknown field '{param}'", param=param, code="unknown_parameter")
+    message = first["msg"].removeprefix("Value error, ")
+    return InvalidRequest(f"{param}: {message}" if param else message, param=param or None)
+
+
+def _most_telling(error: ValidationError) -> ErrorDetails:
+    """The first error; where text or parts are taken, that of the part rather than "no text"."""
+    found = error.errors(include_url=False, include_input=False)
+    first = found[0]
+    if first["loc"][-1:] == ("str",):
+        at = first["loc"][:-1]
+        deeper = (e for e in found if e["loc"][: len(at)] == at and len(e["loc"]) > len(at) + 1)
+        return next(deeper, first)
+    return first
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """``messages[0].content`` from pydantic's location; branch names of unions left out."""
+    path = ""
+    for part in loc:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part.isidentifier():
+            path += f".{part}" if path else part
+    # a union of plain types ends in the name of the branch that failed
+    return path.removesuffix(".str")
