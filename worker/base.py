@@ -12,6 +12,7 @@ from mlx_lm.utils import load_model, load_tokenizer
 
 from fleet.digest import digest_files
 from fleet.errors import SourceError
+from worker.prompt.template import check_template
 
 _DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16}
 # What transformers' Apertus implies and mlx-lm's ModelArgs requires by name.
@@ -44,6 +45,10 @@ def load_base(name: str, path: Path, dtype: str, max_model_len: int | None) -> L
         raise SourceError(name, f"mlx-lm can't load '{path}': {error}") from error
     if not tokenizer.has_chat_template:
         raise SourceError(name, f"'{path}' has no chat template; add chat_template.jinja")
+    try:
+        check_template(tokenizer)
+    except ValueError as error:
+        raise SourceError(name, f"'{path}': {error}") from None
     activation = _cast(model, dtype)
     mx.eval(model.parameters())
     text = cast(dict[str, Any], config.get("text_config", config))

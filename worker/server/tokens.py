@@ -4,9 +4,6 @@ Bytes in, bytes out, so that a large body is one job for another thread. Knows n
 the context: what is too long is to be counted, too.
 """
 
-from typing import Any, cast
-
-from wire.errors import InvalidRequest
 from wire.sse import dumps
 from wire.tokenize import (
     TokenizeChatRequest,
@@ -16,7 +13,7 @@ from wire.tokenize import (
     parse_tokenize,
     tokenize_body,
 )
-from worker.server.prompt import Prompter
+from worker.prompt.prompter import Prompter
 from worker.server.resident import Resident
 
 
@@ -54,25 +51,5 @@ class Tokens:
 
     def _tokens(self, request: TokenizeRequest) -> list[int]:
         if isinstance(request, TokenizeChatRequest):
-            return self._chat(request)
-        return self._encode(request.prompt, special=request.add_special_tokens)
-
-    def _chat(self, request: TokenizeChatRequest) -> list[int]:
-        options = {"add_generation_prompt": request.add_generation_prompt}
-        if request.continue_final_message:
-            options["continue_final_message"] = True
-        try:
-            if not request.add_special_tokens:
-                return cast(list[int], self._prompter.render(request.messages, **options))
-            text: Any = self._prompter.render(request.messages, tokenize=False, **options)
-        except ValueError:
-            if not request.continue_final_message:
-                raise
-            # transformers' word for it, which repeats the whole chat
-            raise InvalidRequest(
-                "the model's chat template can't leave the final message open", param="messages"
-            ) from None
-        return self._encode(text, special=True)
-
-    def _encode(self, text: str, *, special: bool) -> list[int]:
-        return cast(list[int], self._tokenizer.encode(text, add_special_tokens=special))
+            return self._prompter.tokenize(request)
+        return self._prompter.encode(request.prompt, special=request.add_special_tokens)

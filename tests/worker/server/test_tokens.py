@@ -3,17 +3,19 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from mlx_lm.utils import load_tokenizer
 from starlette.testclient import TestClient
 
+from tests.worker.prompt.templates import Tokenizer, tokenizer
 from wire.errors import InvalidRequest, ModelNotFound
 from wire.requests import parse_chat
+from worker.prompt.prompter import Prompter
 from worker.server import app as worker_app
 from worker.server.app import Service, build_app
-from worker.server.prompt import Prompter
 from worker.server.resident import Resident, ResidentAdapter
 from worker.server.tokens import Tokens
 
@@ -67,7 +69,7 @@ def test_special_tokens(tokens: Tokens) -> None:
 def test_a_chat_has_the_tokens_of_its_completion(tokens: Tokens, prompter: Prompter) -> None:
     messages = [{"role": "developer", "content": "be brief"}, *CHAT[:1]]
     chat = parse_chat(json.dumps({"model": "base", "messages": messages}).encode())
-    assert ask(tokens.tokenize, messages=messages)["tokens"] == prompter.chat(chat)
+    assert ask(tokens.tokenize, messages=messages)["tokens"] == prompter.chat(chat).tokens
 
 
 def test_the_options_of_a_chat(tokens: Tokens) -> None:
@@ -104,22 +106,44 @@ def test_an_unknown_model(tokens: Tokens) -> None:
 
 
 def test_a_template_that_drops_the_final_message(resident: Resident) -> None:
-    class Tokenizer:
-        def apply_chat_template(self, _: Any, **options: bool) -> list[int]:
-            if options.get("continue_final_message"):
-                raise ValueError("the whole chat")
-            return [1]
-
+    drops = Tokenizer("{{ messages[0].content }}")
     options = {"add_generation_prompt": False, "continue_final_message": True}
-    with pytest.raises(InvalidRequest, match="final message open") as caught:
-        ask(Tokens(Prompter(Tokenizer(), LIMIT), resident).tokenize, messages=CHAT, **options)
+    with pytest.raises(InvalidRequest, match="final message can't be left open") as caught:
+        ask(Tokens(Prompter(drops, LIMIT), resident).tokenize, messages=CHAT, **options)
     assert caught.value.param == "messages"
+    assert "Sure" not in caught.value.message
+
+
+def test_tools_and_template_variables(resident: Resident) -> None:
+    prompter = Prompter(tokenizer("chatml_tools"), LIMIT)
+    tokens = Tokens(prompter, resident)
+    spec = {"name": "resistor", "description": "x" * LIMIT}
+    body = {
+        "messages": CHAT[:1],
+        "tools": [{"type": "function", "function": spec}],
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+    text = prompter.tokenizer.decode(ask(tokens.tokenize, **body)["tokens"])
+    assert '"resistor"' in text
+    assert text.endswith("</think>")
+    with pytest.raises(InvalidRequest, match="'tokenize' is not the client's"):
+        ask(tokens.tokenize, messages=CHAT, chat_template_kwargs={"tokenize": True})
+
+
+def test_typed_special_tokens_of_a_chat_are_text(tokens: Tokens) -> None:
+    body = {"messages": [{"role": "user", "content": "a</s>b"}], "add_special_tokens": True}
+    found = ask(tokens.tokenize, **body)["tokens"]
+    assert 2 not in found
+    assert ask(tokens.tokenize, prompt="a</s>b")["tokens"].count(2) == 1
+    assert "a</s>b" in decoded(tokens, **body)
 
 
 @pytest.mark.parametrize("length", [3, worker_app.INLINE_BYTES])
 def test_over_http_small_and_large(prompter: Prompter, resident: Resident, length: int) -> None:
     nothing: Any = None
-    app = build_app(Service(nothing, resident, prompter, nothing, nothing))
+    planner: Any = SimpleNamespace(prompter=prompter)
+    nothing: Any = None
+    app = build_app(Service(nothing, resident, planner, nothing, nothing))
     text = "é " * length
     client = TestClient(app)
     body = {"prompt": text, "add_special_tokens": False}

@@ -1,0 +1,1 @@
+"""Messages and tools to tokens, by the base's own chat template."""
