@@ -41,6 +41,7 @@ class Base(_Entry):
     max_model_len: Annotated[int, Field(ge=16)] | None = None
     max_rows: Annotated[int, Field(ge=1, le=512)] = 32
     max_queue: Annotated[int, Field(ge=0)] = 256
+    embeddings: bool = False
 
     @model_validator(mode="after")
     def _url_fits_engine(self) -> "Base":

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from gateway.clock import now_s
 from wire.errors import AilianceError, UpstreamError
 
-Operation = Literal["chat", "text_completion"]
+Operation = Literal["chat", "text_completion", "embeddings"]
 
 PROVIDER = "ailiance"
 UNKNOWN = "unknown"
