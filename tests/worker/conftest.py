@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from fleet.load import load_fleet
+from worker.base import textless_ids
 from worker.engine.observer import Silent, Stage
 from worker.engine.request import (
     Event,
     Failed,
     Finished,
     GenerationRequest,
+    Guide,
     SamplingParams,
     Text,
+    TokenLogprob,
 )
 from worker.engine.row import Row
 from worker.engine.scheduler import Scheduler
@@ -48,12 +51,13 @@ class Bench:
 
     def __init__(self, loaded: Loaded, watch: Watch) -> None:
         self.scheduler: Scheduler = loaded.scheduler
+        self.base = loaded.base
         self.tokenizer = loaded.tokenizer
         self.adapters = list(loaded.resident.adapters)
         self.watch = watch
         self.events: dict[int, list[Event]] = {}
         self._ids = itertools.count()
-        self._special = frozenset(loaded.tokenizer.all_special_ids)
+        self.special = textless_ids(loaded.tokenizer)
 
     def prompt(self, text: str) -> list[int]:
         turns = [{"role": "user", "content": text}]
@@ -70,6 +74,10 @@ class Bench:
         ignore_eos: bool = True,
         prompt: list[int] | None = None,
         stop_token_ids: tuple[int, ...] = (),
+        guide: Guide | None = None,
+        logprobs: int | None = None,
+        prompt_logprobs: int | None = None,
+        visible: frozenset[int] = frozenset(),
     ) -> int:
         request = GenerationRequest(
             self.prompt(text) if prompt is None else prompt,
@@ -79,8 +87,12 @@ class Bench:
             stop,
             ignore_eos,
             stop_token_ids,
+            guide,
+            logprobs,
+            prompt_logprobs,
+            visible,
         )
-        stream = TextStream(self.tokenizer.detokenizer, self._special, stop)
+        stream = TextStream(self.tokenizer.detokenizer, self.special, stop, visible)
         row = Row(next(self._ids), request, lambda _: None, stream, time.monotonic())
         self.events[row.id] = []
         self.scheduler.submit(row)
@@ -97,11 +109,19 @@ class Bench:
     def text(self, row_id: int) -> str:
         return "".join(e.text for e in self.events[row_id] if isinstance(e, Text))
 
+    def reports(self, row_id: int) -> list[TokenLogprob]:
+        return [r for e in self.events[row_id] if isinstance(e, Text) for r in e.tokens]
+
     def end(self, row_id: int) -> Event:
         terminal = [e for e in self.events[row_id] if isinstance(e, Finished | Failed)]
         assert len(terminal) == 1, "exactly one terminal event"
         assert self.events[row_id][-1] is terminal[0]
         return terminal[0]
+
+    def finished(self, row_id: int) -> Finished:
+        end = self.end(row_id)
+        assert isinstance(end, Finished)
+        return end
 
 
 @pytest.fixture(scope="session")

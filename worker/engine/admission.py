@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from wire.errors import Overloaded
+from wire.errors import InvalidRequest, Overloaded
 
 _SMOOTHING = 0.1
 
@@ -14,16 +14,24 @@ class Load:
     pending: int = 0
     mean_service_s: float = 1.0
 
-    def admit(self, max_rows: int, max_queue: int) -> "Load":
-        """The load with one more request. Raises Overloaded with ``retry_after_s``."""
-        if self.pending >= max_rows + max_queue:
+    def admit(self, max_rows: int, max_queue: int, count: int = 1) -> "Load":
+        """The load with ``count`` more requests, all or none.
+
+        Raises Overloaded with ``retry_after_s``; InvalidRequest where they would never fit.
+        """
+        room = max_rows + max_queue
+        if count > room:
+            raise InvalidRequest(
+                f"{count} answers were asked for at once; this server takes {room}: ask for fewer"
+            )
+        if self.pending + count > room:
             wait_s = self.wait_s(max_rows)
             raise Overloaded(
-                f"{self.pending} requests are running or waiting, as many as this server takes; "
+                f"{self.pending} requests are running or waiting, and this server takes {room}; "
                 f"try again in {max(1, round(wait_s))} s",
                 retry_after_s=wait_s,
             )
-        return replace(self, pending=self.pending + 1)
+        return replace(self, pending=self.pending + count)
 
     def end(self, service_s: float | None) -> "Load":
         """The load with one fewer; ``service_s`` None for one that did not run to its end."""

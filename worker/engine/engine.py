@@ -11,11 +11,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from wire.errors import AilianceError, EngineFailed, WorkerUnavailable
 from worker.engine.admission import Load
+from worker.engine.jobs import Job
 from worker.engine.request import Event, Failed, Finished, GenerationRequest
 from worker.engine.row import Row
 from worker.engine.scheduler import Delivery, Scheduler
@@ -39,14 +42,15 @@ class _Stop:
     pass
 
 
-Command = _Submit | _Cancel | _Stop
+T = TypeVar("T")
+Command = _Submit | _Cancel | _Stop | Job
 Start = Callable[[], Scheduler]
 """Loads the model on the engine thread and returns the scheduler over it."""
 NewText = Callable[[GenerationRequest], TextStream]
 
 
 class Engine:
-    """Runs a scheduler on its own thread; ``generate`` is its only door."""
+    """Runs a scheduler on its own thread; ``generate_all`` and ``run`` are its only doors."""
 
     def __init__(
         self, max_rows: int, max_queue: int, new_text: NewText, on_death: Callable[[], None]
@@ -85,20 +89,38 @@ class Engine:
             await asyncio.to_thread(self._thread.join, 5.0)
 
     def generate(self, request: GenerationRequest) -> "Generation":
-        """Take a request on. Raises Overloaded, also once the engine has stopped."""
+        """Take one request on, as ``generate_all`` does."""
+        return self.generate_all([request])[0]
+
+    def generate_all(self, requests: Sequence[GenerationRequest]) -> "list[Generation]":
+        """Take all of them on, or none. Raises Overloaded, also once the engine has stopped.
+
+        InvalidRequest where there are more of them than this engine ever takes.
+        """
+        self._check_alive()
+        self._load = self._load.admit(self._max_rows, self._max_queue, len(requests))
+        return [self._submit(request) for request in requests]
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """The result of ``job``, called on the engine thread between two steps.
+
+        Raises what it raised; WorkerUnavailable once the engine has stopped, EngineFailed if
+        it stops before the job ran. One job at most runs between two steps of decoding rows.
+        """
+        self._check_alive()
+        waiting = Job(job)
+        self._commands.put(waiting)
+        return await waiting.result
+
+    def _check_alive(self) -> None:
         if self.dead:
             raise WorkerUnavailable("the engine has stopped", retry_after_s=1.0)
-        self._load = self._load.admit(self._max_rows, self._max_queue)
+
+    def _submit(self, request: GenerationRequest) -> "Generation":
         generation = Generation(self)
-        row = Row(
-            next(self._ids),
-            request,
-            generation.put,
-            self._new_text(request),
-            time.monotonic(),
-        )
-        generation.row = row
-        self._commands.put(_Submit(row))
+        text = self._new_text(request)
+        generation.row = Row(next(self._ids), request, generation.put, text, time.monotonic())
+        self._commands.put(_Submit(generation.row))
         return generation
 
     def on_closed(self, row: Row, ended: bool) -> None:
@@ -116,49 +138,70 @@ class Engine:
             self._loop.call_soon_threadsafe(ready.set_exception, error)
             return
         self._loop.call_soon_threadsafe(ready.set_result, None)
+        jobs: deque[Job] = deque()
         try:
-            self._serve(scheduler)
+            self._serve(scheduler, jobs)
         except Exception:
             log.exception("the engine failed")
-            self._die(scheduler)
+            self._die(scheduler, jobs)
         finally:
             scheduler.close()
 
-    def _serve(self, scheduler: Scheduler) -> None:
-        while True:
-            while not scheduler.busy or not self._commands.empty():
-                command = self._commands.get()
-                if isinstance(command, _Stop):
-                    self._hand_over(scheduler.fail_all(EngineFailed("the server is stopping")))
-                    return
-                self._obey(scheduler, command)
-            self._hand_over(scheduler.step())
+    def _serve(self, scheduler: Scheduler, jobs: deque[Job]) -> None:
+        while self._take(scheduler, jobs):
+            # one at most: jobs, however many, must not starve the rows
+            if jobs:
+                jobs.popleft().run()
+            if scheduler.busy:
+                self._hand_over(scheduler.step())
 
-    def _obey(self, scheduler: Scheduler, command: Command) -> None:
-        if isinstance(command, _Submit):
-            scheduler.submit(command.row)
-        elif isinstance(command, _Cancel):
-            scheduler.cancel(command.row_id)
+    def _take(self, scheduler: Scheduler, jobs: deque[Job]) -> bool:
+        """Obey the commands that came, waiting for one if there is nothing to do; False: stop."""
+        while not self._commands.empty() or not (scheduler.busy or jobs):
+            command = self._commands.get()
+            if isinstance(command, _Stop):
+                error = EngineFailed("the server is stopping")
+                self._hand_over(scheduler.fail_all(error))
+                _fail(jobs, error)
+                return False
+            if isinstance(command, Job):
+                jobs.append(command)
+            elif isinstance(command, _Submit):
+                scheduler.submit(command.row)
+            else:
+                scheduler.cancel(command.row_id)
+        return True
 
-    def _die(self, scheduler: Scheduler) -> None:
+    def _die(self, scheduler: Scheduler, jobs: deque[Job]) -> None:
         assert self._loop is not None
         self.dead = True
-        error: AilianceError = EngineFailed("the engine failed; the request was not finished")
+        error = EngineFailed("the engine failed; the request was not finished")
         late = scheduler.fail_all(error)
+        _fail(jobs, error)
+        self._loop.call_soon_threadsafe(self._on_late, late, error)
+
+    def _on_late(self, late: Delivery, error: AilianceError) -> None:
+        # on the loop's thread, where commands are put: none can come after this
+        jobs: deque[Job] = deque()
         while not self._commands.empty():
             command = self._commands.get()
             if isinstance(command, _Submit):
                 late.append((command.row, [Failed(error)]))
-        self._loop.call_soon_threadsafe(self._on_late, late)
-
-    def _on_late(self, late: Delivery) -> None:
+            elif isinstance(command, Job):
+                jobs.append(command)
         _deliver(late)
+        _fail(jobs, error)
         self._on_death()
 
     def _hand_over(self, delivery: Delivery) -> None:
         if delivery:
             assert self._loop is not None
             self._loop.call_soon_threadsafe(_deliver, delivery)
+
+
+def _fail(jobs: Iterable[Job], error: AilianceError) -> None:
+    for job in jobs:
+        job.fail(error)
 
 
 def _deliver(delivery: Delivery) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wire.responses import Usage
+from worker.engine.guides import GuardedRun
 from worker.engine.request import GenerationRequest, Sink
 from worker.engine.text import TextStream
 
@@ -28,11 +29,16 @@ class Row:
     admitted_s: float = 0.0
     cached_tokens: int = 0
     generated_tokens: int = 0
+    guide: GuardedRun | None = None
 
-    def on_admitted(self, uid: int, cached_tokens: int, now_s: float) -> None:
+    def on_admitted(self, now_s: float) -> None:
         assert self.state == "waiting"
-        self.state, self.uid = "prefill", uid
-        self.cached_tokens, self.admitted_s = cached_tokens, now_s
+        self.state, self.admitted_s = "prefill", now_s
+
+    def on_inserted(self, uid: int) -> None:
+        """The generator knows it by ``uid`` from now on; its prompt may have been scored before."""
+        assert self.state == "prefill"
+        self.uid = uid
 
     def on_token(self) -> None:
         self.state = "decode"

@@ -1,8 +1,8 @@
 """The engine's step: commands in, tokens out. Runs on one thread and owns all MLX state.
 
-Each turn: take the commands that came, admit waiting requests into free rows, run one step
-of mlx-lm's ``BatchGenerator``, hand the events over in one go. A cancelled request leaves
-the batch before the next step, whichever state it is in.
+Each turn: take the commands that came, admit waiting requests into free rows, score one chunk
+of a prompt if one is to be scored, run one step of mlx-lm's ``BatchGenerator``, hand the events
+over in one go. A cancelled request leaves before the next step, whichever state it is in.
 """
 
 import time
@@ -10,15 +10,20 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
+import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, StopSequences
 
 from wire.errors import AilianceError
+from worker.engine.answers import Token, on_token
+from worker.engine.guides import start_guide
+from worker.engine.logprobs import report_responses
 from worker.engine.observer import Observer
-from worker.engine.prefixes import PrefixStore
+from worker.engine.prefixes import Cache, PrefixStore
 from worker.engine.processors import row_processors
-from worker.engine.request import Event, Failed, Finished, GenerationRequest, Text
+from worker.engine.request import Event, Failed, Finished, GenerationRequest, TokenLogprob
 from worker.engine.row import Row
 from worker.engine.sampling import row_sampler
+from worker.engine.scoring import Scoring
 from worker.lora.model import AdapterModel
 from worker.lora.plan import BARE
 
@@ -29,7 +34,7 @@ PREFILL_ROWS = 8
 
 
 class Scheduler:
-    """Waiting requests, running rows, and the generator that runs them."""
+    """Waiting requests, prompts being scored, running rows and the generator that runs them."""
 
     def __init__(
         self,
@@ -43,13 +48,13 @@ class Scheduler:
     ) -> None:
         self._model = model
         self._eos = tuple(eos)
-        self._at_eos = _stop_at(eos)
         self._vocabulary = vocabulary
         self._digests = digests
         self._prefixes = prefixes
         self._max_rows = max_rows
         self._observer = observer
         self._waiting: deque[Row] = deque()
+        self._scoring: deque[Scoring] = deque()
         self._rows: dict[int, Row] = {}
         self._generator = BatchGenerator(
             cast(Any, model),
@@ -60,7 +65,7 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        return bool(self._waiting or self._rows)
+        return bool(self._waiting or self._scoring or self._rows)
 
     @property
     def waiting(self) -> Sequence[Row]:
@@ -68,45 +73,39 @@ class Scheduler:
 
     @property
     def running(self) -> Sequence[Row]:
-        return list(self._rows.values())
+        return [*(scoring.row for scoring in list(self._scoring)), *list(self._rows.values())]
 
     def submit(self, row: Row) -> None:
         """Queue a request."""
+        request = row.request
+        assert request.max_tokens >= 1 or request.prompt_logprobs is not None
         self._waiting.append(row)
 
     def cancel(self, row_id: int) -> None:
         """Drop a request wherever it is; unknown or ended ones are no error."""
-        for row in self._waiting:
+        for row in (*self._waiting, *self.running):
             if row.id == row_id:
-                self._waiting.remove(row)
-                self._drop(row)
-                return
-        for row in self._rows.values():
-            if row.id == row_id:
-                self._generator.remove([row.uid])
-                del self._rows[row.uid]
-                self._drop(row)
+                if row.state == "waiting":
+                    self._waiting.remove(row)
+                elif row.uid in self._rows:
+                    self._generator.remove([row.uid])
+                    del self._rows[row.uid]
+                else:
+                    self._scoring = deque(s for s in self._scoring if s.row is not row)
+                self._observer.on_cancelled(row, row.state)
+                self._end(row, "cancelled")
                 return
 
     def step(self) -> Delivery:
         """Admit, run one step, and return what each request is to be told."""
         self._admit()
-        if not self._rows:
-            return []
-        _, responses = self._generator.next()
-        self._watch(cast(list[Any], responses))
-        delivery: Delivery = []
-        for response in cast(list[Any], responses):
-            row = self._rows[response.uid]
-            events = self._on_token(row, response)
-            if events:
-                delivery.append((row, events))
-        return delivery
+        return self._score() + self._generate()
 
     def fail_all(self, error: AilianceError) -> Delivery:
         """End every request with an error; for the death of the engine."""
-        rows = [*self._waiting, *self._rows.values()]
+        rows = [*self._waiting, *self.running]
         self._waiting.clear()
+        self._scoring.clear()
         self._rows.clear()
         for row in rows:
             self._end(row, "error")
@@ -115,72 +114,102 @@ class Scheduler:
     def close(self) -> None:
         self._generator.close()
 
-    def _watch(self, responses: Sequence[Any]) -> None:
-        if responses:
-            adapters = {self._rows[response.uid].request.adapter for response in responses}
-            self._observer.on_step(len(responses), len(adapters))
-
     def _admit(self) -> None:
-        while self._waiting and len(self._rows) < self._max_rows:
+        while self._waiting and len(self._rows) + len(self._scoring) < self._max_rows:
             row = self._waiting.popleft()
-            request = row.request
-            slot = BARE if request.adapter is None else self._model.slots[request.adapter]
-            cache, cached = self._prefixes.fetch(
-                self._digests[request.adapter], slot, request.prompt
-            )
-            (uid,) = self._generator.insert(
-                [list(request.prompt[cached:])],
-                max_tokens=[request.max_tokens],
-                caches=[cache or self._model.new_cache(request.adapter)],
-                all_tokens=[list(request.prompt[:cached])],
-                samplers=[row_sampler(request.sampling, self._vocabulary)],
-                logits_processors=[row_processors(request.sampling, len(request.prompt))],
-                stop_sequences=[self._stops(request)],
-            )
             now_s = time.monotonic()
-            row.on_admitted(uid, cached, now_s)
-            self._rows[uid] = row
+            row.on_admitted(now_s)
             self._observer.on_admitted(row, now_s - row.submitted_s)
+            adapter = row.request.adapter
+            if row.request.prompt_logprobs is not None:
+                cache = self._model.new_cache(adapter)
+                self._scoring.append(Scoring(row, cache, PREFILL_STEP_TOKENS))
+                continue
+            slot = BARE if adapter is None else self._model.slots[adapter]
+            found, cached = self._prefixes.fetch(self._digests[adapter], slot, row.request.prompt)
+            row.cached_tokens = cached
+            self._insert(row, found or self._model.new_cache(adapter), cached)
+
+    def _insert(self, row: Row, cache: Cache, covered: int) -> None:
+        """Put a row into the generator, with a cache of the first tokens of its prompt."""
+        request = row.request
+        processors = row_processors(request.sampling, len(request.prompt))
+        row.guide = start_guide(request)
+        # last: no penalty or bias allows what the guide forbids
+        guide = [] if row.guide is None else [row.guide]
+        (uid,) = self._generator.insert(
+            [list(request.prompt[covered:])],
+            max_tokens=[request.max_tokens],
+            caches=[cache],
+            all_tokens=[list(request.prompt[:covered])],
+            samplers=[row_sampler(request.sampling, self._vocabulary)],
+            logits_processors=[[*processors, *guide]],
+            stop_sequences=[self._stops(request)],
+        )
+        row.on_inserted(uid)
+        self._rows[uid] = row
 
     def _stops(self, request: GenerationRequest) -> StopSequences:
-        if request.ignore_eos:
-            return _stop_at(request.stop_token_ids)
-        if not request.stop_token_ids:
-            return self._at_eos
-        return _stop_at((*self._eos, *request.stop_token_ids))
+        eos = () if request.ignore_eos else self._eos
+        return StopSequences([(token,) for token in (*eos, *request.stop_token_ids)])
 
-    def _on_token(self, row: Row, response: Any) -> list[Event]:
-        row.on_token()
-        # by an end token, or one of the request's own: neither makes text
-        ended_by_token = response.finish_reason == "stop"
-        text = "" if ended_by_token else row.text.add(response.token)
-        if row.text.stopped and response.finish_reason is None:
-            # a stop string ends the row here; mlx-lm has not dropped it
+    def _score(self) -> Delivery:
+        """One chunk of the first prompt to be scored; a row that is done with it moves on."""
+        if not self._scoring:
+            return []
+        scoring = self._scoring[0]
+        row = scoring.row
+        if not scoring.done:
+            with mx.stream(self._generator.stream):
+                scoring.step(self._model)
+        if not scoring.done:
+            return []
+        self._scoring.popleft()
+        covered = len(row.request.prompt) - 1
+        if row.request.max_tokens:
+            self._insert(row, scoring.cache, covered)
+            return [(row, [scoring.scored()])]
+        if covered:
+            self._store(row, row.request.prompt[:covered], scoring.cache)
+        self._end(row, "length")
+        return [(row, [scoring.scored(), Finished("length", row.usage())])]
+
+    def _generate(self) -> Delivery:
+        if not self._rows:
+            return []
+        responses = cast(list[Any], self._generator.next()[1])
+        rows = [self._rows[response.uid] for response in responses]
+        if rows:
+            self._observer.on_step(len(rows), len({row.request.adapter for row in rows}))
+        reports = report_responses(responses, [row.request.logprobs for row in rows])
+        delivery: Delivery = []
+        for row, response, report in zip(rows, responses, reports, strict=True):
+            events = self._on_response(row, response, report)
+            if events:
+                delivery.append((row, events))
+        return delivery
+
+    def _on_response(self, row: Row, response: Any, report: TokenLogprob | None) -> list[Event]:
+        is_eos = response.token in self._eos and not row.request.ignore_eos
+        events = on_token(row, Token(response.token, response.finish_reason, is_eos, report))
+        if events and isinstance(events[-1], Finished | Failed):
+            self._leave(row, response)
+            self._end(row, "error" if isinstance(events[-1], Failed) else events[-1].reason)
+        return events
+
+    def _leave(self, row: Row, response: Any) -> None:
+        """Take an ended row out, and keep its KV."""
+        del self._rows[row.uid]
+        cache, tokens = response.prompt_cache, response.all_tokens
+        if response.finish_reason is None:
+            # it ended by its text or its guide: mlx-lm has not dropped it
             kept = self._generator.remove([row.uid], return_prompt_caches=True)
             cache, tokens = cast(dict[int, Any], kept)[row.uid]
-            return self._finish(row, text, "stop", tokens, cache)
-        if response.finish_reason is None:
-            return [Text(text)] if text else []
-        if not row.text.stopped:
-            text += row.text.end()
-        reason = "stop" if ended_by_token or row.text.stopped else "length"
-        return self._finish(row, text, reason, response.all_tokens, response.prompt_cache)
+        self._store(row, tokens, cache)
 
-    def _finish(self, row: Row, text: str, reason: Any, tokens: Any, cache: Any) -> list[Event]:
-        del self._rows[row.uid]
+    def _store(self, row: Row, tokens: Sequence[int], cache: Cache) -> None:
         self._prefixes.store(self._digests[row.request.adapter], tokens, cache)
-        self._end(row, reason)
-        done = Finished(reason, row.usage())
-        return [Text(text), done] if text else [done]
-
-    def _drop(self, row: Row) -> None:
-        self._observer.on_cancelled(row, row.state)
-        self._end(row, "cancelled")
 
     def _end(self, row: Row, status: str) -> None:
         row.on_end()
         self._observer.on_ended(row, status)
-
-
-def _stop_at(tokens: Sequence[int]) -> StopSequences:
-    return StopSequences([(token,) for token in tokens])

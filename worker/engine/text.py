@@ -3,12 +3,19 @@
 Pure but for the detokeniser it is given.
 """
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from worker.engine.alignment import Alignment
+from worker.engine.request import Text, TokenLogprob
+
 
 class Detokenizer(Protocol):
-    """mlx-lm's streaming detokeniser, as far as it is used."""
+    """mlx-lm's streaming detokeniser, as far as it is used. It shows special tokens too.
+
+    A shallow copy goes its own way, as where mlx-lm hands out its detokenisers (0.32).
+    """
 
     @property
     def last_segment(self) -> str: ...
@@ -19,31 +26,47 @@ class Detokenizer(Protocol):
 
 
 class StopFilter:
-    """Cuts a text at the first stop string, holding back what might become one."""
+    """Cuts a text at its earliest stop string, holding back what might become one.
+
+    However the text comes in pieces, it is cut at the same place: a stop string waits where an
+    earlier one may still come up around it.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
-        self.stopped = False
+        self.matched: str | None = None
+
+    @property
+    def stopped(self) -> bool:
+        return self.matched is not None
 
     def feed(self, text: str) -> str:
-        """The part that can be sent now; sets ``stopped`` when a stop string came up."""
+        """The part that can be sent now; sets ``matched`` when a stop string came up."""
         if self.stopped:
             return ""
         text = self._held + text
-        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
-        if found:
-            self.stopped = True
-            self._held = ""
-            return text[: min(found)]
-        keep = self._undecided(text)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        open_at = len(text) - self._undecided(text)
+        at = self._find(text)
+        if at is not None and at <= open_at:
+            return self._cut(text, at)
+        self._held = text[open_at:]
+        return text[:open_at]
 
     def flush(self) -> str:
-        """What was held back, at the end of the text."""
+        """What was held back, at the end of the text; up to a stop string that waited in it."""
         held, self._held = self._held, ""
-        return "" if self.stopped else held
+        at = self._find(held)
+        return held if at is None else self._cut(held, at)
+
+    def _find(self, text: str) -> int | None:
+        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        return min(found, default=None)
+
+    def _cut(self, text: str, at: int) -> str:
+        self._held = ""
+        self.matched = next(stop for stop in self._stops if text.startswith(stop, at))
+        return text[:at]
 
     def _undecided(self, text: str) -> int:
         """Length of the longest end of ``text`` that begins a stop string."""
@@ -55,28 +78,56 @@ class StopFilter:
 
 
 class TextStream:
-    """One answer's tokens on their way to text."""
+    """One answer's tokens on their way to text, and their reports with it.
+
+    Tokens in ``special`` make no text, but for those in ``visible``.
+    """
 
     def __init__(
-        self, detokenizer: Detokenizer, special: Iterable[int], stops: Sequence[str]
+        self,
+        detokenizer: Detokenizer,
+        special: Iterable[int],
+        stops: Sequence[str],
+        visible: frozenset[int] = frozenset(),
     ) -> None:
         self._detokenizer = detokenizer
         self._special = special if isinstance(special, frozenset) else frozenset(special)
+        self._visible = visible
         self._filter = StopFilter(stops)
+        self._alignment = Alignment()
+        self._made_chars = 0
 
     @property
-    def stopped(self) -> bool:
-        """A stop string came up; the text ends before it."""
-        return self._filter.stopped
+    def matched(self) -> str | None:
+        """The stop string that came up; the text ends before it."""
+        return self._filter.matched
 
-    def add(self, token: int) -> str:
-        """Text that this token makes sendable; special tokens make none."""
-        if token in self._special:
-            return ""
-        self._detokenizer.add_token(token)
-        return self._filter.feed(self._detokenizer.last_segment)
+    def add(self, token: int, report: TokenLogprob | None = None) -> Text | None:
+        """What this token makes sendable, if anything; ``report`` goes out with its text."""
+        return self._alignment.take(self._feed(token, report))
 
-    def end(self) -> str:
-        """The rest, when no token follows."""
+    def end(self, token: int | None = None, report: TokenLogprob | None = None) -> Text | None:
+        """The rest of the text, ``token`` being the last that makes any."""
+        text = "" if token is None else self._feed(token, report)
         self._detokenizer.finalize()
-        return self._filter.feed(self._detokenizer.last_segment) + self._filter.flush()
+        text += self._filter.feed(self._segment()) + self._filter.flush()
+        return self._alignment.take_last(text, cut=self._filter.stopped)
+
+    def _feed(self, token: int, report: TokenLogprob | None) -> str:
+        if token in self._special and token not in self._visible:
+            return ""
+        if report is not None:
+            self._alignment.add(self._made_chars + self._held_chars(), report)
+        self._detokenizer.add_token(token)
+        return self._filter.feed(self._segment())
+
+    def _held_chars(self) -> int:
+        """Whole characters that the detokeniser has and does not show yet, such as a space."""
+        ahead = copy.copy(self._detokenizer)
+        ahead.finalize()
+        return len(ahead.last_segment.rstrip("\ufffd"))
+
+    def _segment(self) -> str:
+        segment = self._detokenizer.last_segment
+        self._made_chars += len(segment)
+        return segment

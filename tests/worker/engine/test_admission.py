@@ -2,7 +2,7 @@
 
 import pytest
 
-from wire.errors import Overloaded
+from wire.errors import InvalidRequest, Overloaded
 from worker.engine.admission import Load
 
 
@@ -33,3 +33,16 @@ def test_one_that_did_not_run_to_its_end_leaves_the_mean() -> None:
 
 def test_the_wait_is_never_nothing() -> None:
     assert Load(pending=0, mean_service_s=0.0).wait_s(8) == pytest.approx(0.1)
+
+
+def test_several_are_taken_all_or_none() -> None:
+    load = Load(pending=3)
+    assert load.admit(max_rows=2, max_queue=4, count=3).pending == 6
+    with pytest.raises(Overloaded):
+        load.admit(max_rows=2, max_queue=4, count=4)
+
+
+def test_more_than_there_ever_is_room_for_is_no_overload() -> None:
+    """A client that was told to come back would do so for ever."""
+    with pytest.raises(InvalidRequest, match="ask for fewer"):
+        Load().admit(max_rows=2, max_queue=4, count=7)

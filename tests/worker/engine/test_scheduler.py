@@ -44,6 +44,62 @@ def test_a_stop_string_cuts_the_text_and_frees_the_row(bench: Bench) -> None:
     assert end.usage.completion_tokens < 20
 
 
+def test_the_end_says_which_stop_string_or_token_it_was(bench: Bench) -> None:
+    whole = bench.submit("Which resistor?", max_tokens=20, logprobs=0)
+    bench.run()
+    assert bench.finished(whole).stop is None
+    stop = bench.text(whole)[3:6]
+    by_text = bench.submit("Which resistor?", max_tokens=20, stop=("\x00", stop))
+    token = bench.reports(whole)[4].token
+    by_token = bench.submit("Which resistor?", max_tokens=20, stop_token_ids=(token,))
+    bench.run()
+    assert bench.finished(by_text).stop == stop
+    end = bench.finished(by_token)
+    assert (end.reason, end.stop) == ("stop", token)
+    assert token not in [report.token for report in bench.reports(by_token)]
+
+
+@pytest.mark.parametrize("ignore_eos", [False, True])
+def test_an_end_token_of_the_model_is_told_only_where_it_was_asked_for(
+    bench: Bench, ignore_eos: bool
+) -> None:
+    eos = min(bench.tokenizer.eos_token_ids)
+    forced = SamplingParams(temperature=0, logit_bias=((eos, 100.0),))
+    row = bench.submit(sampling=forced, stop_token_ids=(eos,), ignore_eos=ignore_eos, max_tokens=5)
+    bench.run()
+    end = bench.finished(row)
+    assert (end.reason, end.stop) == ("stop", eos if ignore_eos else None)
+
+
+def test_a_stop_string_that_waited_for_an_earlier_one_ends_the_row_at_its_length(
+    bench: Bench,
+) -> None:
+    whole = bench.submit("Which resistor?", max_tokens=6)
+    bench.run()
+    text = bench.text(whole)
+    # the last character is whole, but the longer one around it might still come up
+    stops = (text[-1], text[-2:] + "\x00")
+    assert text.count(text[-1]) == 1 or text[-1] in text[:-2]
+    row = bench.submit("Which resistor?", max_tokens=6, stop=stops)
+    bench.run()
+    end = bench.finished(row)
+    assert (end.reason, end.stop) == ("stop", text[-1])
+    assert bench.text(row) == text[: text.find(text[-1])]
+
+
+def test_special_tokens_make_text_where_they_are_to_be_seen(bench: Bench) -> None:
+    """mlx-lm's detokenisers show them; what hides them is ours."""
+    tokenizer = bench.tokenizer
+    mark = next(t for t in tokenizer.all_special_ids if t not in tokenizer.eos_token_ids)
+    forced = SamplingParams(temperature=0, logit_bias=((mark, 100.0),))
+    shown = bench.submit(sampling=forced, max_tokens=2, visible=frozenset([mark]), logprobs=0)
+    hidden = bench.submit(sampling=forced, max_tokens=2, logprobs=0)
+    bench.run()
+    assert bench.text(shown) == 2 * tokenizer.convert_ids_to_tokens(mark)
+    assert [report.token for report in bench.reports(shown)] == [mark, mark]
+    assert (bench.text(hidden), bench.reports(hidden)) == ("", [])
+
+
 def test_rows_join_and_leave_a_running_batch(bench: Bench) -> None:
     alone = {}
     for adapter in (None, *bench.adapters[:3]):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.engine.request import Text
 from worker.engine.text import StopFilter, TextStream
 
 # few letters, so that stops overlap each other and the text
@@ -27,6 +28,32 @@ def test_any_chunking_gives_the_reference_truncation(pieces: list[str], stops: l
     out, stopped = feed_all(pieces, stops)
     assert out == reference(text, stops)
     assert stopped == any(stop in text for stop in stops)
+
+
+@pytest.mark.parametrize("pieces", [["xabcd"], ["xab", "cd"], ["x", "a", "b", "c", "d"]])
+def test_an_earlier_stop_string_wins_also_where_a_later_one_is_whole_first(
+    pieces: list[str],
+) -> None:
+    assert feed_all(pieces, ["b", "abc"]) == ("x", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "stops", "matched"),
+    [
+        ("xabc", ["c", "b"], "b"),
+        ("xabc", ["ab", "abc"], "ab"),
+        ("xabc", ["abc", "ab"], "abc"),
+        ("xab", ["abc", "b"], "b"),
+        ("xyz", ["abc"], None),
+    ],
+)
+def test_the_stop_string_that_matched_is_told(
+    text: str, stops: list[str], matched: str | None
+) -> None:
+    stop_filter = StopFilter(stops)
+    stop_filter.feed(text)
+    stop_filter.flush()
+    assert stop_filter.matched == matched
 
 
 @given(st.lists(LETTERS, max_size=20), st.lists(LETTERS, min_size=1, max_size=4))
@@ -77,14 +104,29 @@ class Bytes:
         return segment
 
 
+def said(*events: Text | None) -> str:
+    return "".join(event.text for event in events if event is not None)
+
+
 @given(st.text(max_size=30))
 def test_streamed_characters_add_up_to_the_text(text: str) -> None:
     stream = TextStream(Bytes(), frozenset(), [])
-    parts = [stream.add(byte) for byte in text.encode()]
-    assert "".join(parts) + stream.end() == text
-    assert "�" not in "".join(parts).replace("�" if "�" in text else "", "")
+    parts = said(*(stream.add(byte) for byte in text.encode()))
+    assert parts + said(stream.end()) == text
+    assert "�" not in parts.replace("�" if "�" in text else "", "")
 
 
 def test_special_tokens_make_no_text() -> None:
     stream = TextStream(Bytes(), frozenset([66]), [])
-    assert [stream.add(token) for token in b"ABC"] == ["A", "", "C"]
+    assert [stream.add(token) for token in b"ABC"] == [Text("A"), None, Text("C")]
+
+
+def test_visible_special_tokens_make_text() -> None:
+    stream = TextStream(Bytes(), frozenset([66, 67]), [], visible=frozenset([66]))
+    assert said(*(stream.add(token) for token in b"ABC")) == "AB"
+
+
+def test_the_last_token_and_what_was_held_back_end_the_text_together() -> None:
+    stream = TextStream(Bytes(), frozenset(), ["STOP"])
+    assert said(*(stream.add(token) for token in b"aST")) == "a"
+    assert stream.end(ord("O")) == Text("STO")
