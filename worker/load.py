@@ -11,6 +11,7 @@ from typing import Any
 
 from fleet.schema import Fleet
 from worker.base import LoadedBase, load_base
+from worker.embedding import Embedder
 from worker.engine.observer import Observer
 from worker.engine.prefixes import PrefixStore
 from worker.engine.scheduler import Scheduler
@@ -34,6 +35,7 @@ class Loaded:
     resident: Resident
     scheduler: Scheduler
     tokenizer: Any
+    embedder: Embedder | None
 
 
 def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loaded:
@@ -70,7 +72,12 @@ def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loade
         config.max_rows,
         observer,
     )
-    return Loaded(base, resident, scheduler, base.tokenizer)
+    embedder = (
+        Embedder.load(name, base.model, model.active, base.vocabulary)
+        if config.embeddings
+        else None
+    )
+    return Loaded(base, resident, scheduler, base.tokenizer, embedder)
 
 
 def _prove(

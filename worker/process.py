@@ -24,11 +24,15 @@ from worker.base import textless_ids
 from worker.engine.engine import Engine
 from worker.engine.request import GenerationRequest
 from worker.engine.text import TextStream
+from worker.guidance.compiler import Compiler
 from worker.load import Loaded, load_worker
+from worker.prompt.prompter import Prompter
 from worker.server.app import Service, build_app
 from worker.server.defaults import SamplingDefaults
+from worker.server.embeddings import Embeddings
 from worker.server.metrics import EngineRows, WorkerMetrics
-from worker.server.prompt import Prompter
+from worker.server.plans import Planner
+from worker.tools.choose import format_of
 
 EXIT_CONFIG = 78
 EXIT_ENGINE = 70
@@ -70,7 +74,8 @@ async def _serve(fleet: Fleet, base: str, blas: str, listen: Listen) -> int:
         return loaded[0].scheduler
 
     def new_text(request: GenerationRequest) -> TextStream:
-        return TextStream(loaded[0].tokenizer.detokenizer, textless, request.stop)
+        tokenizer = loaded[0].tokenizer
+        return TextStream(tokenizer.detokenizer, textless, request.stop, request.visible)
 
     def on_death() -> None:
         # let the error events of the running streams reach their clients first
@@ -85,19 +90,28 @@ async def _serve(fleet: Fleet, base: str, blas: str, listen: Listen) -> int:
     metrics.watch(
         lambda: EngineRows(scheduler.running, list(scheduler.waiting), config.max_rows), resident
     )
-    service = Service(
-        engine,
-        resident,
-        Prompter(loaded[0].tokenizer, resident.max_model_len),
-        SamplingDefaults.read(loaded[0].base.path),
-        metrics.render,
+    planner = _planner(loaded[0], config.max_rows + config.max_queue)
+    embeddings = Embeddings(
+        engine, resident, planner.prompter, loaded[0].embedder, config.max_queue
     )
+    service = Service(engine, resident, planner, embeddings, metrics.render)
     log.info("%s is ready: %d adapters, BLAS: %s", base, len(resident.adapters), blas)
     server = _Server(_uvicorn_config(build_app(service), listen))
     _stop_on_signals(server, engine)
     await server.serve()
     await engine.stop()
     return 0
+
+
+def _planner(loaded: Loaded, most_rows: int) -> Planner:
+    base, resident, tokenizer = loaded.base, loaded.resident, loaded.tokenizer
+    return Planner(
+        Prompter(tokenizer, resident.max_model_len, format_of(tokenizer)),
+        SamplingDefaults.read(base.path),
+        Compiler(tokenizer, resident.vocabulary, sorted(tokenizer.eos_token_ids)),
+        resident.vocabulary,
+        most_rows,
+    )
 
 
 class _Server(uvicorn.Server):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -19,19 +19,18 @@ from wire.errors import (
     http_status,
 )
 from wire.requests import ChatRequest, CompletionRequest, parse_chat, parse_completion
-from wire.responses import Envelope, Kind, model_entry, model_list
+from wire.responses import Envelope, model_entry, model_list
 from worker.engine.engine import Engine
-from worker.engine.request import GenerationRequest
-from worker.server.answers import plain_body, stream_chunks
-from worker.server.defaults import SamplingDefaults
-from worker.server.prompt import Prompter
-from worker.server.resident import Resident
+from worker.server import embeddings
+from worker.server.answers import Answer, plain_body, stream_chunks
+from worker.server.embeddings import Embeddings
+from worker.server.plans import Plan, Planner
+from worker.server.resident import Resident, Served
 from worker.server.streaming import EventStream, JsonAnswer
-from worker.server.token_ids import check_token_ids
 from worker.server.tokens import Tokens
 
 AsgiAnswer = EventStream | JsonAnswer
-B = TypeVar("B")
+P = ParamSpec("P")
 R = TypeVar("R")
 INLINE_BYTES = 16 << 10
 
@@ -42,8 +41,8 @@ class Service:
 
     engine: Engine
     resident: Resident
-    prompter: Prompter
-    defaults: SamplingDefaults
+    planner: Planner
+    embeddings: Embeddings
     metrics: Callable[[], bytes]
 
 
@@ -57,17 +56,24 @@ def build_app(service: Service) -> FastAPI:
     async def chat(request: Request) -> Any:
         raw = await request.body()
         body = parse_chat(raw)
-        prompt = await _off_loop(len(raw), service.prompter.chat, body)
-        return _answer(service, "chat", body, prompt)
+        served = service.resident.served(body.model, body.adapters)
+        slow = len(raw) >= INLINE_BYTES or body.tools or body.constraint()
+        plan = await _off_loop(bool(slow), service.planner.chat, body, served)
+        envelope = Envelope.new("chat", served.model, served.fingerprint, _tier(body))
+        return _answer(service, body, served, plan, envelope)
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Any:
         raw = await request.body()
         body = parse_completion(raw)
-        prompt = await _off_loop(len(raw), service.prompter.completion, body)
-        return _answer(service, "text", body, prompt)
+        served = service.resident.served(body.model, body.adapters)
+        slow = len(raw) >= INLINE_BYTES or body.constraint()
+        plan = await _off_loop(bool(slow), service.planner.completion, body, served)
+        envelope = Envelope.new("text", served.model, served.fingerprint)
+        return _answer(service, body, served, plan, envelope)
 
-    _tokens(app, Tokens(service.prompter, service.resident))
+    _tokens(app, Tokens(service.planner.prompter, service.resident))
+    embeddings.add_routes(app, service.embeddings)
     return app
 
 
@@ -75,48 +81,50 @@ def _tokens(app: FastAPI, tokens: Tokens) -> None:
     @app.post("/tokenize")
     async def tokenize(request: Request) -> Response:
         raw = await request.body()
-        answer = await _off_loop(len(raw), tokens.tokenize, raw)
+        answer = await _off_loop(len(raw) >= INLINE_BYTES, tokens.tokenize, raw)
         return Response(answer, media_type="application/json")
 
     @app.post("/detokenize")
     async def detokenize(request: Request) -> Response:
         raw = await request.body()
-        answer = await _off_loop(len(raw), tokens.detokenize, raw)
+        answer = await _off_loop(len(raw) >= INLINE_BYTES, tokens.detokenize, raw)
         return Response(answer, media_type="application/json")
 
 
-async def _off_loop(size: int, tokenise: Callable[[B], R], body: B) -> R:
-    """Tokenise a large body on another thread, so that it holds up no other request."""
-    if size < INLINE_BYTES:
-        return tokenise(body)
-    return await asyncio.to_thread(tokenise, body)
+async def _off_loop(slow: bool, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Slow work is done on another thread, so that it holds up no other request."""
+    if not slow:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
+
+
+def _tier(body: ChatRequest) -> str | None:
+    # there is one tier here, and only who asks is told
+    return None if body.service_tier is None else "default"
 
 
 def _answer(
-    service: Service, kind: Kind, body: ChatRequest | CompletionRequest, prompt: list[int]
+    service: Service,
+    body: ChatRequest | CompletionRequest,
+    served: Served,
+    plan: Plan,
+    envelope: Envelope,
 ) -> "Bridge":
-    served = service.resident.served(body.model, body.adapters)
-    check_token_ids(body, service.resident.vocabulary)
-    room = service.prompter.room(len(prompt))
-    generation = service.engine.generate(
-        GenerationRequest(
-            prompt=prompt,
-            adapter=served.adapter,
-            max_tokens=body.limit_tokens or room,
-            sampling=service.defaults.params(body),
-            stop=tuple(body.stop or ()),
-            ignore_eos=body.ignore_eos,
-            stop_token_ids=tuple(body.stop_token_ids or ()),
-        )
+    answer = Answer(
+        envelope=envelope,
+        choices=plan.choices,
+        generations=service.engine.generate_all(plan.requests),
+        rows_per_prompt=plan.rows_per_prompt,
+        texts=service.planner.texts,
+        head={"ailiance": {**served.body(), "folded": list(plan.folded)}},
     )
-    envelope = Envelope.new(kind, served.model, served.fingerprint)
-    provenance = served.body()
+    headers = served.headers()
+    if plan.folded:
+        headers["x-ailiance-folded"] = ",".join(plan.folded)
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
-        chunks = stream_chunks(generation, envelope, provenance, usage)
-        return Bridge(EventStream(chunks, served.headers(), generation.close))
-    answer = plain_body(generation, envelope, provenance)
-    return Bridge(JsonAnswer(answer, served.headers(), generation.close))
+        return Bridge(EventStream(stream_chunks(answer, usage), headers, answer.close))
+    return Bridge(JsonAnswer(plain_body(answer), headers, answer.close))
 
 
 class Bridge(Response):

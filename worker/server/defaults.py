@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from wire.requests import Sampling
+from wire.sampling import Sampling
 from worker.engine.request import SamplingParams
 
 _KNOWN = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from wire.errors import InvalidRequest
-from wire.requests import Sampling
+from wire.sampling import Sampling
 
 
 def check_token_ids(request: Sampling, vocabulary: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wire.requests import Sampling
+from wire.sampling import Sampling
 from worker.server.defaults import SamplingDefaults
 
 

@@ -1,94 +1,15 @@
 """Penalties, biases, stop tokens: over HTTP, from the body of a request to its answer."""
 
-import asyncio
-from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
-from fleet.load import load_fleet
-from tests.worker.conftest import ROOT
-from worker.base import textless_ids
-from worker.engine.engine import Engine
-from worker.engine.observer import Silent
-from worker.engine.request import GenerationRequest
-from worker.engine.scheduler import Scheduler
-from worker.engine.text import TextStream
-from worker.load import Loaded, load_worker
-from worker.server.app import Service, build_app
-from worker.server.defaults import SamplingDefaults
-from worker.server.prompt import Prompter
+from tests.worker.server.conftest import Endpoint, Worker
 
-LIMIT_S = 120
 TOKENS = 24
 CHAT = ("/v1/chat/completions", {"messages": [{"role": "user", "content": "What is a via?"}]})
 TEXT = ("/v1/completions", {"prompt": "a a a a a a a a a a"})
-Endpoint = tuple[str, dict[str, Any]]
 ENDPOINTS = pytest.mark.parametrize("endpoint", [CHAT, TEXT], ids=["chat", "text"])
-
-
-class Worker:
-    """A worker's app over a running engine; the loop runs while requests do."""
-
-    loaded: Loaded
-
-    def __init__(self, runner: asyncio.Runner) -> None:
-        self._runner = runner
-        self._engine = Engine(8, 8, self._text, lambda: None)
-        runner.run(self._engine.start(self._load))
-        self.tokenizer = self.loaded.tokenizer
-        self.vocabulary = self.loaded.resident.vocabulary
-        service = Service(
-            self._engine,
-            self.loaded.resident,
-            Prompter(self.tokenizer, self.loaded.resident.max_model_len),
-            SamplingDefaults(temperature=0.0),
-            lambda: b"",
-        )
-        self._app = build_app(service)
-
-    def post(self, endpoint: Endpoint, *requests: dict[str, Any]) -> list[httpx.Response]:
-        """The answers to requests sent at once, so that they share a batch."""
-        return self._runner.run(self._post(endpoint, requests))
-
-    def choices(self, endpoint: Endpoint, *requests: dict[str, Any]) -> list[tuple[str, str]]:
-        """Text and finish_reason of each answer."""
-        found: list[tuple[str, str]] = []
-        for answer in self.post(endpoint, *requests):
-            choice = answer.raise_for_status().json()["choices"][0]
-            text = choice["text"] if "text" in choice else choice["message"]["content"]
-            found.append((text, choice["finish_reason"]))
-        return found
-
-    def stop(self) -> None:
-        self._runner.run(self._engine.stop())
-
-    async def _post(self, endpoint: Endpoint, requests: Any) -> list[httpx.Response]:
-        path, body = endpoint
-        common = {"model": "apertus", "max_tokens": TOKENS} | body
-        transport = httpx.ASGITransport(self._app)
-        async with (
-            asyncio.timeout(LIMIT_S),
-            httpx.AsyncClient(transport=transport, base_url="http://worker") as client,
-        ):
-            calls = [client.post(path, json=common | fields) for fields in requests]
-            return await asyncio.gather(*calls)
-
-    def _load(self) -> Scheduler:
-        self.loaded = load_worker(load_fleet(ROOT / "adapters.yaml"), "apertus", "test", Silent())
-        return self.loaded.scheduler
-
-    def _text(self, request: GenerationRequest) -> TextStream:
-        return TextStream(self.tokenizer.detokenizer, textless_ids(self.tokenizer), request.stop)
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    with asyncio.Runner() as runner:
-        worker = Worker(runner)
-        yield worker
-        worker.stop()
 
 
 ASKING = [

@@ -1,0 +1,94 @@
+"""A worker's app over a running engine, asked in process."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from fleet.load import load_fleet
+from tests.worker.conftest import ROOT
+from worker.base import textless_ids
+from worker.engine.engine import Engine
+from worker.engine.observer import Silent
+from worker.engine.request import GenerationRequest
+from worker.engine.scheduler import Scheduler
+from worker.engine.text import TextStream
+from worker.guidance.compiler import Compiler
+from worker.load import Loaded, load_worker
+from worker.prompt.prompter import Prompter
+from worker.server.app import Service, build_app
+from worker.server.defaults import SamplingDefaults
+from worker.server.embeddings import Embeddings
+from worker.server.plans import Planner
+from worker.tools.choose import format_of
+
+LIMIT_S = 120
+Endpoint = tuple[str, dict[str, Any]]
+
+
+class Worker:
+    """A worker's app over a running engine; the loop runs while requests do."""
+
+    loaded: Loaded
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self._engine = Engine(8, 8, self._text, lambda: None)
+        runner.run(self._engine.start(self._load))
+        self.tokenizer = self.loaded.tokenizer
+        self.vocabulary = self.loaded.resident.vocabulary
+        resident = self.loaded.resident
+        planner = Planner(
+            Prompter(self.tokenizer, self.loaded.resident.max_model_len, format_of(self.tokenizer)),
+            SamplingDefaults(temperature=0.0),
+            Compiler(self.tokenizer, self.vocabulary, sorted(self.tokenizer.eos_token_ids)),
+            self.vocabulary,
+            16,
+        )
+        embeddings = Embeddings(self._engine, resident, planner.prompter, self.loaded.embedder, 16)
+        self._app = build_app(Service(self._engine, resident, planner, embeddings, lambda: b""))
+
+    def post(self, endpoint: Endpoint, *requests: dict[str, Any]) -> list[httpx.Response]:
+        """The answers to requests sent at once, so that they share a batch."""
+        return self._runner.run(self._post(endpoint, requests))
+
+    def choices(self, endpoint: Endpoint, *requests: dict[str, Any]) -> list[tuple[str, str]]:
+        """Text and finish_reason of each answer."""
+        found: list[tuple[str, str]] = []
+        for answer in self.post(endpoint, *requests):
+            choice = answer.raise_for_status().json()["choices"][0]
+            text = choice["text"] if "text" in choice else choice["message"]["content"]
+            found.append((text, choice["finish_reason"]))
+        return found
+
+    def stop(self) -> None:
+        self._runner.run(self._engine.stop())
+
+    async def _post(self, endpoint: Endpoint, requests: Any) -> list[httpx.Response]:
+        path, body = endpoint
+        common = {"model": "apertus", "max_tokens": 24} | body
+        transport = httpx.ASGITransport(self._app)
+        async with (
+            asyncio.timeout(LIMIT_S),
+            httpx.AsyncClient(transport=transport, base_url="http://worker") as client,
+        ):
+            calls = [client.post(path, json=common | fields) for fields in requests]
+            return await asyncio.gather(*calls)
+
+    def _load(self) -> Scheduler:
+        self.loaded = load_worker(load_fleet(ROOT / "adapters.yaml"), "apertus", "test", Silent())
+        return self.loaded.scheduler
+
+    def _text(self, request: GenerationRequest) -> TextStream:
+        textless = textless_ids(self.tokenizer)
+        return TextStream(self.tokenizer.detokenizer, textless, request.stop, request.visible)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    with asyncio.Runner() as runner:
+        worker = Worker(runner)
+        yield worker
+        worker.stop()

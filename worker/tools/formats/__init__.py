@@ -1,0 +1,1 @@
+"""How families of models write function calls; one module per family."""
