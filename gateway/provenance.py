@@ -30,6 +30,8 @@ class Provenance:
     adapter: str | None = None
     base_digest: str | None = None
     adapter_digest: str | None = None
+    folded: tuple[str, ...] = ()
+    """What the worker changed in the messages to suit the base's chat template."""
 
     def body(self, route: Route) -> dict[str, Any]:
         """The ``ailiance`` object of a response."""
@@ -39,6 +41,7 @@ class Provenance:
             "adapter": self.adapter,
             "adapter_digest": self.adapter_digest,
             "base_digest": self.base_digest,
+            "folded": list(self.folded),
             "domain": route.domain,
             "confidence": route.confidence,
             "reason": route.reason,
@@ -52,6 +55,7 @@ class Provenance:
             "x-ailiance-base": self.base,
             "x-ailiance-adapter": self.adapter,
             "x-ailiance-adapter-digest": self.adapter_digest,
+            "x-ailiance-folded": ",".join(self.folded) or None,
             "x-ailiance-domain": route.domain,
             "x-ailiance-confidence": (
                 None if route.confidence is None else f"{route.confidence:.4f}"
@@ -65,11 +69,13 @@ def of_body(body: Mapping[str, Any], asked: Asked, names: Names) -> Provenance:
     """From a plain answer or the first chunk of a stream."""
     report = body.get("ailiance")
     if isinstance(report, dict):
-        told = {key: _text(value) for key, value in cast(dict[str, Any], report).items()}
+        facts = cast(dict[str, Any], report)
+        told = {key: _text(value) for key, value in facts.items()}
         base, adapter = told.get("base"), told.get("adapter")
         if base is not None:
             digests = told.get("base_digest"), told.get("adapter_digest")
-            return Provenance(names.public(base, adapter), base, adapter, *digests)
+            folded = _texts(facts.get("folded"))
+            return Provenance(names.public(base, adapter), base, adapter, *digests, folded)
     answered = body.get("model")
     if answered == asked.upstream_model:
         route = asked.route
@@ -84,6 +90,11 @@ def _text(value: Any) -> str | None:
     return None
 
 
+def _texts(value: Any) -> tuple[str, ...]:
+    found = cast(list[Any], value) if isinstance(value, list) else []
+    return tuple(text for text in map(_text, found) if text)
+
+
 def of_headers(headers: Mapping[str, str], names: Names) -> Provenance:
     """From an upstream's response headers, before the first chunk of a stream."""
     base = headers.get("x-ailiance-base")
@@ -91,4 +102,5 @@ def of_headers(headers: Mapping[str, str], names: Names) -> Provenance:
         return Provenance()
     adapter = headers.get("x-ailiance-adapter") or None
     digest = headers.get("x-ailiance-adapter-digest") or None
-    return Provenance(names.public(base, adapter), base, adapter, None, digest)
+    folded = tuple(filter(None, headers.get("x-ailiance-folded", "").split(",")))
+    return Provenance(names.public(base, adapter), base, adapter, None, digest, folded)

@@ -17,6 +17,7 @@ from wire.sse import DONE, dumps, encode_data
 
 # upstream says so on each chunk, since it is always asked for usage
 NO_USAGE = ',"usage":null'
+_SPEECH = ("content", "reasoning_content", "reasoning", "tool_calls")
 
 
 class StreamEvents:
@@ -113,6 +114,6 @@ class StreamEvents:
 def _has_text(chunk: dict[str, Any]) -> bool:
     for choice in cast(list[dict[str, Any]], chunk.get("choices") or []):
         delta = cast(dict[str, Any], choice.get("delta") or {})
-        if delta.get("content") or delta.get("tool_calls") or choice.get("text"):
+        if choice.get("text") or any(delta.get(name) for name in _SPEECH):
             return True
     return False

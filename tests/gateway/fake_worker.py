@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.gateway import bodies
 from wire.responses import Envelope, Usage
 from wire.sse import DONE, dumps, encode_data
 
@@ -34,6 +35,7 @@ class Fake:
     base: str = "apertus"
     reports: bool = True
     model_in_answer: str | None = None
+    folded: list[str] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,6 +88,7 @@ class Fake:
             "base_digest": base_digest,
             "adapter": adapter,
             "adapter_digest": DIGESTS.get(adapter or ""),
+            "folded": self.folded,
         }
         envelope = Envelope.new(kind, self.model_in_answer or body["model"], "fp_x")
         if body.get("stream"):
@@ -98,7 +101,7 @@ class Fake:
             await self._wait_for_disconnect(request)
         if script.get("die"):
             os._exit(9)
-        answer = envelope.plain("".join(script["tokens"]), "stop", Usage(3, len(script["tokens"])))
+        answer = bodies.plain(envelope, "".join(script["tokens"]), Usage(3, len(script["tokens"])))
         if self.reports:
             answer["ailiance"] = report
         return JSONResponse(script.get("answer", answer), headers=self._report_headers(report))
@@ -107,7 +110,8 @@ class Fake:
         if not self.reports:
             return {}
         names = {"base": "base", "adapter": "adapter", "adapter_digest": "adapter-digest"}
-        return {f"x-ailiance-{names[k]}": report[k] for k in names if report[k]}
+        headers = {f"x-ailiance-{names[k]}": report[k] for k in names if report[k]}
+        return headers | ({"x-ailiance-folded": ",".join(self.folded)} if self.folded else {})
 
     async def _wait_for_disconnect(self, request: Request) -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -121,7 +125,7 @@ class Fake:
             null = (
                 {"usage": None} if (body.get("stream_options") or {}).get("include_usage") else {}
             )
-            first = envelope.first() | null
+            first = bodies.first(envelope) | null
             if self.reports:
                 first["ailiance"] = report
             yield encode_data(dumps(first))
@@ -138,8 +142,8 @@ class Fake:
                     error = {"message": "boom", "type": "server_error", "code": "engine_failed"}
                     yield encode_data(dumps({"error": error | {"param": None}}))
                     return
-                yield encode_data(dumps(envelope.delta(token) | null))
-            yield encode_data(dumps(envelope.last("stop") | null))
+                yield encode_data(dumps(bodies.delta(envelope, token) | null))
+            yield encode_data(dumps(bodies.last(envelope) | null))
             if (body.get("stream_options") or {}).get("include_usage"):
                 yield encode_data(dumps(envelope.usage(Usage(3, len(script["tokens"])))))
             yield encode_data(DONE)

@@ -25,6 +25,7 @@ def test_plain_answer_states_what_the_worker_reports(setup):
             "adapter": "electronics",
             "adapter_digest": "e" * 64,
             "base_digest": "a" * 64,
+            "folded": [],
             "domain": "electronics",
             "confidence": 0.9,
             "reason": "classified",
@@ -43,6 +44,20 @@ def test_plain_answer_states_what_the_worker_reports(setup):
 
     run(setup, test)
     assert setup.worker.requests[0]["model"] == "electronics"
+
+
+def test_what_was_folded_is_passed_on(setup):
+    setup.worker.folded = ["system", "turns"]
+
+    async def test(client):
+        answer = await client.post("/v1/chat/completions", json=chat())
+        assert answer.json()["ailiance"]["folded"] == ["system", "turns"]
+        assert answer.headers["x-ailiance-folded"] == "system,turns"
+        body = chat(stream=True)
+        streamed = await client.post("/v1/chat/completions", json=body)
+        assert streamed.headers["x-ailiance-folded"] == "system,turns"
+
+    run(setup, test)
 
 
 def test_worker_that_answers_with_the_bare_base_is_reported_as_such(setup):

@@ -56,7 +56,7 @@ INVALID = "invalid_request_error"
         (chat("nope"), 404, "model_not_found", "model"),
         ({"model": "ailiance", "messages": []}, 400, None, "messages"),
         (chat(max_tokens=-1), 400, None, "max_tokens"),
-        (chat(n=2), 400, "unsupported_parameter", "n"),
+        (chat(audio={}), 400, "unsupported_parameter", "audio"),
         (chat(typo=2), 400, "unknown_parameter", "typo"),
     ],
 )

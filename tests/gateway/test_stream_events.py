@@ -10,6 +10,7 @@ from gateway.metrics import Metrics, Observation
 from gateway.provenance import Asked
 from gateway.routing import Route
 from gateway.stream_events import StreamEvents
+from tests.gateway import bodies
 from tests.gateway.harness import make_fleet
 from wire.responses import Envelope, Usage
 from wire.sse import DONE, SSEDecoder, dumps, encode_data
@@ -28,10 +29,10 @@ def new_events(keep_usage=False):
 
 def chunks(texts):
     envelope = Envelope.new("chat", "power", "fp")
-    yield envelope.first() | {"ailiance": REPORT}
+    yield bodies.first(envelope) | {"ailiance": REPORT}
     for text in texts:
-        yield envelope.delta(text)
-    yield envelope.last("stop")
+        yield bodies.delta(envelope, text)
+    yield bodies.last(envelope)
     yield envelope.usage(Usage(1, len(texts)))
 
 

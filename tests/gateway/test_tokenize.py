@@ -102,7 +102,7 @@ def test_a_chat_and_its_options_are_sent_on(setup):
         "continue_final_message": True,
     }
     headers = {"traceparent": "00-1", "x-request-id": "r1", "authorization": "Bearer s"}
-    post(setup, body | {"model": "ailiance-apertus", "tools": []}, headers=headers)
+    post(setup, body | {"model": "ailiance-apertus", "media_io_kwargs": {}}, headers=headers)
     assert setup.worker.requests == [body | {"model": "apertus"}]
     sent = setup.worker.headers[0]
     assert (sent["traceparent"], sent["x-request-id"]) == ("00-1", "r1")
