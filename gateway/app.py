@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from gateway import __version__, envelope
 from gateway.middleware import BodyLimitLayer, RequestLayer
-from gateway.routes import generate, models, route, status, tokenize
+from gateway.routes import docs, embeddings, generate, models, responses, route, status, tokenize
 from gateway.service import Gateway
 
 
@@ -23,7 +23,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     app = FastAPI(title="ailiance", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.gateway = gateway
     envelope.install(app)
-    for group in (generate, models, route, status, tokenize):
+    for group in (docs, embeddings, generate, models, responses, route, status, tokenize):
         app.include_router(group.router)
     app.add_middleware(BodyLimitLayer, most_bytes=gateway.limits.body_bytes)
     app.add_middleware(RequestLayer)

@@ -74,6 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the gateway and its workers")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serve.add_argument("--port", type=_port, default=9300, help="0 takes a free one (%(default)s)")
+    kept = serve.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="where responses are stored, prompts included (~/.local/state/ailiance)",
+    )
+    kept.add_argument("--no-store", action="store_true", help="store no responses")
     commands.add_parser(
         "worker",
         help="one base and its adapters as an OpenAI server of its own (worker --help)",
@@ -128,12 +136,24 @@ def _serve(options: argparse.Namespace) -> int:
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(
             serve(
-                ServeOptions(config, options.host, options.port, stamps=stamps),
+                ServeOptions(
+                    config,
+                    options.host,
+                    options.port,
+                    state=None if options.no_store else options.state or _state_folder(),
+                    stamps=stamps,
+                ),
                 fleet,
                 router,
                 listener,
             )
         )
+
+
+def _state_folder() -> Path:
+    """As the XDG base directory specification has it; a relative path there is ignored."""
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".local" / "state") / "ailiance"
 
 
 def _worker(arguments: list[str]) -> int:

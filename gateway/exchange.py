@@ -1,7 +1,11 @@
-"""One generation: the request to the upstream of its route, the answer back to the client."""
+"""One generation: the request to the upstream of its route, the answer back to the client.
+
+The upstream is always asked for a completion; in which API its answer reaches the client is the
+business of a ``Form``.
+"""
 
 import json
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import httpx
 from starlette.requests import Request
@@ -12,15 +16,47 @@ from gateway.context import context_of
 from gateway.disconnect import unless_gone
 from gateway.metrics import Observation
 from gateway.provenance import Asked, Provenance, of_body, of_headers
-from gateway.relay import RelayResponse
+from gateway.relay import Events, RelayResponse
 from gateway.service import Gateway, Parsed
 from gateway.stream_events import StreamEvents
 from gateway.upstream import Chunks
 from wire.errors import UpstreamFailed
-from wire.requests import StreamOptions
+from wire.sampling import StreamOptions
 from wire.sse import dumps
 
 PASSED_ON = ("traceparent", "tracestate")
+
+
+class Form(Protocol):
+    """The API that the client spoke."""
+
+    path: str
+    """Where the upstream is asked."""
+    keeps_usage: bool
+    """The usage in a stream is for the client too."""
+
+    async def plain(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The body for the client, of an upstream's answer with its provenance."""
+        ...
+
+    def events(self, chunks: StreamEvents) -> Events:
+        """What rewrites a stream; ``chunks`` does it for completions."""
+        ...
+
+
+class AsAsked:
+    """The client spoke the upstream's own API."""
+
+    def __init__(self, path: str, parsed: Parsed) -> None:
+        options = parsed.stream_options
+        self.path = path
+        self.keeps_usage = options is not None and options.include_usage
+
+    async def plain(self, answer: dict[str, Any]) -> dict[str, Any]:
+        return answer
+
+    def events(self, chunks: StreamEvents) -> Events:
+        return chunks
 
 
 class Exchange:
@@ -33,6 +69,7 @@ class Exchange:
         parsed: Parsed,
         request: Request,
         observation: Observation,
+        form: Form | None = None,
     ) -> None:
         self._gateway = gateway
         self._asked = asked
@@ -41,11 +78,12 @@ class Exchange:
         self._context = context_of(request)
         self._observation = observation
         self._upstream = gateway.upstreams[asked.route.base]
+        self._form = form or AsAsked(request.scope["path"], parsed)
 
     async def run(self) -> Response:
         """Raises ClientGone when the client goes first; the upstream call is then cancelled."""
         body, headers = self._body(), self._headers()
-        path: str = self._request.scope["path"]
+        path = self._form.path
         call = self._stream if self._parsed.stream else self._plain
         return await unless_gone(self._request.receive, call(path, body, headers))
 
@@ -60,25 +98,23 @@ class Exchange:
             answer["model"] = told.model
         answer["ailiance"] = told.body(self._asked.route)
         self._observe(told, answer.get("usage"))
-        return Response(
-            dumps(answer), media_type="application/json", headers=self._answer_headers(told)
-        )
+        shown = dumps(await self._form.plain(answer))
+        return Response(shown, media_type="application/json", headers=self._answer_headers(told))
 
     async def _stream(self, path: str, body: bytes, headers: dict[str, str]) -> Response:
         sent_s = now_s()
         response = await self._upstream.post(path, body, headers)
         self._context.upstream_s += now_s() - sent_s
         told = of_headers(response.headers, self._gateway.names)
-        options = self._parsed.stream_options
-        events = StreamEvents(
+        chunks = StreamEvents(
             self._asked,
             self._gateway.names,
             self._observation,
-            keep_usage=options is not None and options.include_usage,
+            keep_usage=self._form.keeps_usage,
         )
         return RelayResponse(
             self._chunks(response),
-            events,
+            self._form.events(chunks),
             self._observation,
             self._gateway.streams,
             self._answer_headers(told),

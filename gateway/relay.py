@@ -12,7 +12,6 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.metrics import Observation
-from gateway.stream_events import StreamEvents
 from wire.errors import AilianceError, EngineFailed
 from wire.sse import SSEDecoder
 
@@ -26,6 +25,18 @@ class ByteStream(Protocol):
     async def __anext__(self) -> bytes: ...
     def stop(self) -> None: ...
     async def aclose(self) -> None: ...
+
+
+class Events(Protocol):
+    """What turns an upstream's events into the client's; ``ended`` after the terminal one."""
+
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def error_type(self) -> str: ...
+    def on_data(self, data: str) -> bytes: ...
+    def on_error(self, error: AilianceError) -> bytes: ...
+    def on_end(self) -> bytes: ...
 
 
 class OpenStreams:
@@ -49,7 +60,7 @@ class OpenStreams:
             stream.stop()
 
 
-async def relay(source: ByteStream, events: StreamEvents) -> AsyncIterator[bytes]:
+async def relay(source: ByteStream, events: Events) -> AsyncIterator[bytes]:
     """Bytes for the client, ending in exactly one terminal event."""
     decoder = SSEDecoder()
     try:
@@ -69,7 +80,7 @@ async def relay(source: ByteStream, events: StreamEvents) -> AsyncIterator[bytes
     yield last
 
 
-def _rewrite(decoder: SSEDecoder, events: StreamEvents, chunk: bytes) -> bytes:
+def _rewrite(decoder: SSEDecoder, events: Events, chunk: bytes) -> bytes:
     out: list[bytes] = []
     for data in decoder.feed(chunk):
         out.append(events.on_data(data))
@@ -88,7 +99,7 @@ class RelayResponse(EventSourceResponse):
     def __init__(
         self,
         source: ByteStream,
-        events: StreamEvents,
+        events: Events,
         observation: Observation,
         streams: OpenStreams,
         headers: dict[str, str],

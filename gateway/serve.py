@@ -19,6 +19,7 @@ from gateway.app import create_app
 from gateway.clock import now_s
 from gateway.metrics import Metrics
 from gateway.reload import Stamps, stamps_of, watch
+from gateway.responses.store import Store
 from gateway.service import Classifier, Gateway
 from gateway.supervisor import Supervisor, WorkerCommand, worker_argv, worker_env
 from gateway.upstream import Upstream
@@ -36,6 +37,8 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int = 9300
     worker: Callable[..., tuple[str, ...]] = worker_argv
+    state: Path | None = None
+    """The folder of stored responses; None: none are kept."""
     stamps: Stamps | None = None
     """Of the files, from before fleet and router were read from them; None: as they are now."""
 
@@ -65,7 +68,8 @@ async def serve(
         phases: dict[str, Phase] = {}
         supervisors = _supervisors(options, fleet, metrics, phases, folder)
         upstreams = _upstreams(fleet, supervisors, folder)
-        gateway = Gateway(fleet, router, upstreams, metrics, phases=phases)
+        store = None if options.state is None else Store(options.state)
+        gateway = Gateway(fleet, router, upstreams, metrics, phases=phases, store=store)
         server = _Server(gateway)
         workers = [asyncio.create_task(supervisor.run()) for supervisor in supervisors]
         stopping = _stop_on_signals(server, gateway, workers)

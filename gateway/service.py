@@ -12,6 +12,7 @@ from gateway.clock import now_s
 from gateway.metrics import Metrics
 from gateway.provenance import Asked
 from gateway.relay import OpenStreams
+from gateway.responses.store import Store
 from gateway.routing import Route, find_target, plan_route
 from gateway.upstream import Upstream
 from gateway.worker_state import Phase
@@ -81,6 +82,8 @@ class Gateway:
     metrics: Metrics = field(default_factory=Metrics)
     limits: Limits = field(default_factory=Limits)
     phases: dict[str, Phase] = field(default_factory=dict[str, Phase])
+    store: Store | None = None
+    """Of responses; None: none are kept."""
     started_at: int = field(default_factory=lambda: int(time()))
 
     def __post_init__(self) -> None:
@@ -126,6 +129,8 @@ class Gateway:
     async def aclose(self) -> None:
         for upstream in self.upstreams.values():
             await upstream.aclose()
+        if self.store is not None:
+            await self.store.aclose()
 
     async def _classify(
         self, router: Classifier, turns: Sequence[Turn], earlier: Topic | None
@@ -140,10 +145,10 @@ class Gateway:
 
 
 def turns_of(parsed: Parsed) -> list[Turn]:
-    """What the router reads. A prompt of token ids has no text here: it abstains on that."""
+    """What the router reads. A prompt of token ids has no text here: it abstains on that.
+
+    What a tool answered is nobody's wording of a question, and is left out.
+    """
     if isinstance(parsed, ChatRequest):
-        return [(message.role, message.text()) for message in parsed.messages]
-    prompt = parsed.prompt
-    if isinstance(prompt, str):
-        return [("user", prompt)]
-    return [("user", "".join(part for part in prompt if isinstance(part, str)))]
+        return [(m.role, m.text()) for m in parsed.messages if m.role != "tool"]
+    return [("user", "\n".join(p for p in parsed.prompts if isinstance(p, str)))]

@@ -1,7 +1,7 @@
 """``POST /v1/chat/completions`` and ``/v1/completions``, plain and streamed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from fastapi import APIRouter
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gateway.context import context_of
 from gateway.disconnect import ClientGone
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, Form
 from gateway.metrics import Observation, Operation, error_type_of
 from gateway.provenance import Provenance
 from gateway.relay import CLIENT_GONE
@@ -47,13 +47,25 @@ async def read_request(request: Request, parse: Callable[[bytes], P]) -> P:
 async def _answer(
     request: Request, operation: Operation, parse: Callable[[bytes], Parsed]
 ) -> Response:
+    async def read() -> tuple[Parsed, None]:
+        return await read_request(request, parse), None
+
+    return await answer(request, operation, read)
+
+
+async def answer(
+    request: Request,
+    operation: Operation,
+    read: Callable[[], Awaitable[tuple[Parsed, Form | None]]],
+) -> Response:
+    """What the upstream answers to what ``read`` gives, counted once whatever happens."""
     gateway: Gateway = request.app.state.gateway
     context = context_of(request)
     observation = Observation(gateway.metrics, operation, context.start_s, gateway.known_names)
     error_type, streamed = "internal_error", False
     try:
-        parsed = await read_request(request, parse)
-        exchange = await _plan(gateway, parsed, request, observation)
+        parsed, form = await read()
+        exchange = await _plan(gateway, parsed, form, request, observation)
         response = await exchange.run()
         error_type, streamed = "", parsed.stream
     except AilianceError as error:
@@ -70,7 +82,11 @@ async def _answer(
 
 
 async def _plan(
-    gateway: Gateway, parsed: Parsed, request: Request, observation: Observation
+    gateway: Gateway,
+    parsed: Parsed,
+    form: Form | None,
+    request: Request,
+    observation: Observation,
 ) -> Exchange:
     route = (await gateway.route(parsed, session_of(request.headers))).route
     context = context_of(request)
@@ -81,4 +97,4 @@ async def _plan(
     context.headers = Provenance().headers(route)
     observation.base = route.base
     gateway.metrics.decisions.labels(route.domain or "none", route.reason).inc()
-    return Exchange(gateway, gateway.asked(route), parsed, request, observation)
+    return Exchange(gateway, gateway.asked(route), parsed, request, observation, form)

@@ -91,7 +91,8 @@ class GatewayProcess(Program):
 
     def __init__(self, folder: Path, fleet: Path = FLEET) -> None:
         super().__init__(
-            folder, "gateway", "gateway", "serve", "--config", str(fleet), "--port", "0"
+            *(folder, "gateway", "gateway", "serve", "--config", str(fleet), "--port", "0"),
+            *("--state", str(folder / "state")),
         )
         try:
             self.url = self.line_with(" ready on ").split(" ready on ")[1].split()[0]

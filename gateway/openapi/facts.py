@@ -1,0 +1,114 @@
+"""Answers that no model generates, for the document: models, routes, health, tokens, errors."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from gateway.worker_state import Phase
+from router.decision import Reason
+
+
+class ErrorDetail(BaseModel):
+    message: str = Field(description="What is wrong, and how to mend it.")
+    type: str | None
+    param: str | None = Field(description="The field it is about, such as `messages[0].content`.")
+    code: str | int | None
+
+
+class ErrorEnvelope(BaseModel):
+    """Every error is this, whatever its status. After the first byte of a stream it is an event."""
+
+    error: ErrorDetail
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    name: str
+    root: str = Field(description="What stands behind it: a model, or an adapter's source.")
+    parent: str | None = Field(description="Public name of its base; null for a base.")
+    max_model_len: int | None = Field(description="Context in tokens; null while not known.")
+
+
+class ModelList(BaseModel):
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Verdict(BaseModel):
+    domain: str | None
+    confidence: float
+    reason: Reason
+    outlier: float = Field(description="Probability that no domain claims the text.")
+
+
+class Rule(BaseModel):
+    name: str
+    sentence: str
+
+
+class Neighbour(BaseModel):
+    label: str
+    text: str
+    likeness: float
+
+
+class Change(BaseModel):
+    change: str
+    domain: str | None
+    reason: str
+
+
+class Explanation(BaseModel):
+    """Why the router decided so; docs/router.md has the details."""
+
+    decision: Verdict
+    router: str
+    rule: Rule
+    measured_on: str
+    rules: list[dict[str, Any]] = Field(description="Each numbered rule, and whether it held.")
+    scored_on: str
+    scores: dict[str, float]
+    thresholds: dict[str, Any]
+    signals: dict[str, float]
+    turns: list[dict[str, Any]]
+    read_as: dict[str, str] = Field(description="Mistyped words, and what they were read as.")
+    terms: dict[str, Any] | None = Field(description="The words for and against.")
+    nearest: list[Neighbour]
+    changes: list[Change] = Field(description="What would change the decision.")
+
+
+class RouteAnswer(BaseModel):
+    """Where a request would go."""
+
+    model: str
+    base: str
+    adapter: str | None = Field(description="null: the bare base.")
+    domain: str | None
+    confidence: float | None
+    reason: Reason
+    scores: dict[str, float] = Field(description="Of each domain and `general`; empty if explicit.")
+    router: str | None = Field(description="Digest of the router's weights; null if explicit.")
+    explanation: Explanation | None = Field(
+        None, description="With `explain` only; null for an explicit name."
+    )
+
+
+class Health(BaseModel):
+    status: Literal["ok", "starting", "degraded"]
+    bases: dict[str, Phase | Literal["external"]] = Field(
+        description="Phase of each worker; `external` bases are not asked."
+    )
+
+
+class Tokens(BaseModel):
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | None = None
+
+
+class Text(BaseModel):
+    prompt: str

@@ -1,0 +1,1 @@
+"""OpenAI's Responses API over chat completions: translation both ways, stored responses."""
