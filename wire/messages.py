@@ -47,13 +47,17 @@ class Message(WireModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_name_for_reasoning(cls, data: Any) -> Any:
+    def _as_clients_send_it_back(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
         turn = dict(cast(dict[str, Any], data))
+        # openai's parse() puts the content, parsed, beside it
+        turn.pop("parsed", None)
         reasoning = turn.pop("reasoning", None)
-        if reasoning is not None and turn.get("reasoning_content") is None:
+        if reasoning is not None and turn.get("reasoning_content") in (None, reasoning):
             turn["reasoning_content"] = reasoning
+        elif reasoning is not None:
+            raise ValueError("reasoning and reasoning_content differ; send one")
         return turn
 
     @model_validator(mode="after")

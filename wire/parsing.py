@@ -4,6 +4,7 @@ Knows no request; the models stand beside it.
 """
 
 import json
+import math
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -32,7 +33,9 @@ def load_json(raw: bytes) -> Any:
     """Parsed JSON; raises InvalidRequest that says where the text breaks."""
     try:
         # decoded here: json.loads of bytes lets surrogates and UTF-16 through
-        value = json.loads(raw.decode("utf-8-sig"))
+        value = json.loads(
+            raw.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite
+        )
         if b"\\ud" in raw or b"\\uD" in raw:
             # half of a surrogate pair is valid JSON, but no text: nothing could send it on
             json.dumps(value, ensure_ascii=False).encode()
@@ -49,6 +52,18 @@ def load_json(raw: bytes) -> Any:
     except ValueError:
         # Python's limit on the digits of one number
         raise InvalidRequest("the body holds a number with too many digits") from None
+
+
+def _no_number(name: str) -> float:
+    raise InvalidRequest(f"the body is not valid JSON: {name} is no number there")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        # could only be sent on as null
+        raise InvalidRequest("the body holds a number that is too large")
+    return number
 
 
 def validate(model: type[M], body: dict[str, Any]) -> M:

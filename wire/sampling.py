@@ -11,7 +11,9 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from wire.parsing import WireModel
 
-Stop = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)]
+# OpenAI takes 4; evaluation programs send more
+MAX_STOPS = 16
+Stop = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)]
 TokenId = Annotated[int, Field(ge=0)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 # each costs the row that asks for it time at every token, or once on the engine's thread

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from wire.parsing import WireModel
 
@@ -92,6 +92,15 @@ class CalledFunction(WireModel):
 
     name: str
     arguments: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_clients_send_it_back(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        # openai's parse() puts the arguments, parsed, beside them
+        entries = cast(dict[str, Any], data).items()
+        return {name: value for name, value in entries if name != "parsed_arguments"}
 
 
 class ToolCall(WireModel):
