@@ -12,7 +12,7 @@ help:
 	@echo "make run       start the gateway on 127.0.0.1:$(PORT) with the embedded fleet"
 	@echo "make test      the tests (under 12 minutes on two cores)"
 	@echo "make check     format, lint, types, import rules"
-	@echo "make test-all  the slow proofs as well; installs torch and peft for the references"
+	@echo "make test-all  the slow proofs as well; installs torch, peft and lm-eval"
 	@echo "make soak      load and fault runs"
 	@echo "make bench     the figures of docs/benchmarks.md"
 	@echo "make router    fit the router that ships, and measure it (a minute)"
@@ -34,7 +34,7 @@ format: .venv/.dev
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-test-all: .venv/.dev .venv/.train
+test-all: .venv/.dev .venv/.train .venv/.evals
 	$(BIN)/python -m pytest -q -m "not soak"
 
 soak: .venv/.dev
@@ -67,6 +67,12 @@ train: .venv/.dev .venv/.train
 
 .venv/.train: .venv/.runtime
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[train]'
+	@touch $@
+
+# apart, and without our constraints: it can't live with our python-dateutil
+.venv/.evals: .venv/.runtime
+	$(BIN)/python -m venv --without-pip .venv/evals
+	$(BIN)/pip --python .venv/evals/bin/python install --quiet --group evals
 	@touch $@
 
 clean:
