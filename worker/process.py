@@ -23,7 +23,7 @@ from fleet.schema import Fleet
 from worker.base import textless_ids
 from worker.engine.engine import Engine
 from worker.engine.request import GenerationRequest
-from worker.engine.text import TextStream
+from worker.engine.text import TextStream, new_text_stream
 from worker.guidance.compiler import Compiler
 from worker.load import Loaded, load_worker
 from worker.prompt.prompter import Prompter
@@ -74,8 +74,7 @@ async def _serve(fleet: Fleet, base: str, blas: str, listen: Listen) -> int:
         return loaded[0].scheduler
 
     def new_text(request: GenerationRequest) -> TextStream:
-        tokenizer = loaded[0].tokenizer
-        return TextStream(tokenizer.detokenizer, textless, request.stop, request.visible)
+        return new_text_stream(loaded[0].tokenizer.detokenizer, textless, request)
 
     def on_death() -> None:
         # let the error events of the running streams reach their clients first

@@ -109,7 +109,7 @@ WRONG = [
     ({"seed": "x"}, "seed"),
     ({"stop": 5}, "stop"),
     ({"stop": [""]}, "stop[0]"),
-    ({"stop": list("abcde")}, "stop"),
+    ({"stop": list("abcdefghijklmnopq")}, "stop"),
     ({"stream": "perhaps"}, "stream"),
     ({"stream_options": {"include_usage": True}}, None),
     ({"stream": True, "stream_options": 5}, "stream_options"),

@@ -51,7 +51,8 @@ def _finished(row: Row, token: Token, *, by_guide: bool) -> Finished:
         stop = token.id
     whole = by_token or by_guide or row.text.matched is not None
     closed = whole and stop is None and row.guide is not None and row.guide.closing
-    return Finished("stop" if whole else "length", row.usage(), stop, closed)
+    ending = (token.report,) if by_token and token.report is not None else ()
+    return Finished("stop" if whole else "length", row.usage(), stop, closed, ending)
 
 
 def _guide_failed() -> EngineFailed:

@@ -61,7 +61,8 @@ class GenerationRequest:
     ``prompt_logprobs``: how many alternatives to report for each token of the answer and of
     the prompt; None reports nothing, 0 the token alone. ``max_tokens`` 0 is for the prompt's
     log-probabilities only. ``visible``: special tokens that make text here, as the marks around
-    tool calls do.
+    tool calls do. ``continues``: the answer goes on with the prompt's own text, so that a space at
+    its beginning is a part of it.
     """
 
     prompt: Sequence[int]
@@ -75,6 +76,7 @@ class GenerationRequest:
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     visible: frozenset[int] = frozenset()
+    continues: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,14 @@ class Finished:
     ``stop_token_ids``, that ended it; None for the model's own end tokens.
 
     ``closed``: a constrained answer was brought to its end because its tokens ran short.
+    ``tokens``: the token that ended it, where log-probabilities were asked for; it has no text.
     """
 
     reason: FinishReason
     usage: Usage
     stop: str | int | None = None
     closed: bool = False
+    tokens: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from worker.engine.alignment import Alignment
-from worker.engine.request import Text, TokenLogprob
+from worker.engine.request import GenerationRequest, Text, TokenLogprob
+
+# more than any character has bytes
+BEFORE_TOKENS = 8
 
 
 class Detokenizer(Protocol):
@@ -80,7 +83,9 @@ class StopFilter:
 class TextStream:
     """One answer's tokens on their way to text, and their reports with it.
 
-    Tokens in ``special`` make no text, but for those in ``visible``.
+    Tokens in ``special`` make no text, but for those in ``visible``. ``before``: the end of a text
+    that the answer goes on with; mlx-lm's detokenisers drop a space at the very beginning, and
+    a character may have begun there.
     """
 
     def __init__(
@@ -89,12 +94,17 @@ class TextStream:
         special: Iterable[int],
         stops: Sequence[str],
         visible: frozenset[int] = frozenset(),
+        before: Sequence[int] = (),
     ) -> None:
         self._detokenizer = detokenizer
         self._special = special if isinstance(special, frozenset) else frozenset(special)
         self._visible = visible
         self._filter = StopFilter(stops)
         self._alignment = Alignment()
+        for token in before:
+            detokenizer.add_token(token)
+        # read, and so not shown again
+        _ = detokenizer.last_segment
         self._made_chars = 0
 
     @property
@@ -131,3 +141,11 @@ class TextStream:
         segment = self._detokenizer.last_segment
         self._made_chars += len(segment)
         return segment
+
+
+def new_text_stream(
+    detokenizer: Detokenizer, special: frozenset[int], request: GenerationRequest
+) -> TextStream:
+    """The stream of one request's answer; ``special``: tokens that make no text."""
+    before = request.prompt[-BEFORE_TOKENS:] if request.continues else ()
+    return TextStream(detokenizer, special, request.stop, request.visible, before)

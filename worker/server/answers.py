@@ -43,6 +43,8 @@ async def plain_body(answer: Answer) -> dict[str, Any]:
     """The whole answer. Raises what the engine reported."""
     ended: dict[int, Usage] = {}
     head = answer.head
+    for choice in answer.choices:
+        choice.first()
     async for index, event in _events(answer):
         _on_event(answer, index, event)
         if isinstance(event, Finished):

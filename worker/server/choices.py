@@ -192,7 +192,9 @@ class TextChoice:
 
     def on_end(self, event: Finished) -> list[Chunk]:
         self._ending = Ending(event.reason, event.stop, event.closed)
-        return [text_choice(self._index, "", self._ending, None)]
+        # the token that ended it was drawn too: programs that score texts count on its place
+        shown = self._add("", [(t.token, t) for t in event.tokens])["logprobs"]
+        return [text_choice(self._index, "", self._ending, shown if event.tokens else None)]
 
     def whole(self) -> Chunk:
         logprobs = self._logprobs(self._scores, -self._echo.lead if self._echo else 0)

@@ -64,6 +64,7 @@ class Planner:
             max_tokens=request.limit_tokens or self.prompter.room(len(prompt.tokens)),
             guide=self._guide(heard.grammar, heard.param),
             visible=heard.visible,
+            continues=request.continue_final_message,
         )
 
         def reader() -> Reads:
@@ -87,7 +88,7 @@ class Planner:
         rows: list[GenerationRequest] = []
         echoes: list[Echo | None] = []
         for prompt, tokens in zip(request.prompts, self.prompter.completions(request), strict=True):
-            row = replace(self._row(request, served, tokens), guide=guide)
+            row = replace(self._row(request, served, tokens), guide=guide, continues=True)
             room = self.prompter.room(len(tokens))
             asked = request.max_tokens
             most = min(COMPLETION_TOKENS, room) if asked is None else asked

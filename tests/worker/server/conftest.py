@@ -14,7 +14,7 @@ from worker.engine.engine import Engine
 from worker.engine.observer import Silent
 from worker.engine.request import GenerationRequest
 from worker.engine.scheduler import Scheduler
-from worker.engine.text import TextStream
+from worker.engine.text import TextStream, new_text_stream
 from worker.guidance.compiler import Compiler
 from worker.load import Loaded, load_worker
 from worker.prompt.prompter import Prompter
@@ -83,7 +83,7 @@ class Worker:
 
     def _text(self, request: GenerationRequest) -> TextStream:
         textless = textless_ids(self.tokenizer)
-        return TextStream(self.tokenizer.detokenizer, textless, request.stop, request.visible)
+        return new_text_stream(self.tokenizer.detokenizer, textless, request)
 
 
 @pytest.fixture(scope="module")
