@@ -34,6 +34,7 @@ LONGEST = 1024
 
 _RANDOM_WALKS = 4
 _FIRST = 4
+_TAIL = 256
 
 Choice = Callable[[Bits], int]
 
@@ -45,6 +46,7 @@ class Paths:
     masks: Masks
     ranks: Ranks
     eos: int
+    decode: Callable[[list[int]], bytes]
 
     def plan(
         self, matcher: llguidance.LLMatcher, limit: int, thorough: bool = True
@@ -57,7 +59,7 @@ class Paths:
             partial(self.ranks.first, marks_first=True),
             *[partial(self.ranks.any, random=random)] * (_RANDOM_WALKS if thorough else 0),
         ]
-        walks = (self._walk(matcher, limit, choice) for choice in choices)
+        walks = (self._walk(matcher, limit, c, at > 1) for at, c in enumerate(choices))
         return next((found for found in walks if found is not None), None)
 
     def fails(self, matcher: llguidance.LLMatcher) -> bool:
@@ -82,20 +84,32 @@ class Paths:
         copy = matcher.deep_copy()
         return copy if copy.try_consume_tokens([token]) else None
 
-    def _walk(self, matcher: llguidance.LLMatcher, limit: int, choice: Choice) -> list[int] | None:
+    def _walk(
+        self, matcher: llguidance.LLMatcher, limit: int, choice: Choice, look: bool
+    ) -> list[int] | None:
         copy, plan = matcher.deep_copy(), list[int]()
         while len(plan) < limit:
             if copy.is_stopped() or copy.is_accepting():
                 return None if copy.is_error() else [*plan, self.eos]
-            step = copy.compute_ff_tokens() or self._chosen(copy, choice)
+            step = copy.compute_ff_tokens() or self._chosen(copy, choice, look)
             if not step or not copy.consume_tokens(step):
                 return None
             plan += step
         return None
 
-    def _chosen(self, matcher: llguidance.LLMatcher, choice: Choice) -> list[int]:
+    def _chosen(self, matcher: llguidance.LLMatcher, choice: Choice, look: bool) -> list[int]:
         bits = self.masks.bits(self.masks.of(matcher))
-        return [choice(bits)] if bits.any() else []
+        if not bits.any():
+            return []
+        return (look and self._last(matcher, bits)) or [choice(bits)]
+
+    def _last(self, matcher: llguidance.LLMatcher, bits: Bits) -> list[int]:
+        """A single character that completes the answer, where there is one."""
+        for token in self.ranks.characters(bits):
+            after = self.after(matcher, token)
+            if after is not None and after.is_accepting():
+                return [token]
+        return []
 
 
 class Closing:
@@ -108,6 +122,8 @@ class Closing:
         self._known: dict[int, list[int]] = {}
         self._longest = len(start) if start else 0
         self._ends = ends
+        self._marks = [paths.decode(end) for end in ends]
+        self._tail = b""
         # an answer that may be empty may break off anywhere: plain text, until its calls begin
         self._free = start is not None and len(start) == 1
         self._hopeless = start is None
@@ -126,10 +142,10 @@ class Closing:
         else:
             self._plan = self._known.get(token)
         self._known = {}
-
-    def on_passage_end(self) -> None:
-        """The free passage is over: its end need not be written any more."""
-        self._ends = []
+        if self._ends:
+            self._tail = (self._tail + self._paths.decode([token]))[-_TAIL:]
+            if any(end in self._tail for end in self._marks):
+                self._ends = []  # the free passage is over
 
     def wants_logits(self, remaining: int) -> bool:
         """Whether the end may be near; cheap."""

@@ -64,16 +64,21 @@ class Compiler:
         ids = range(min(vocabulary, known))
         texts = [self._tokenizer.decode_bytes([i]) for i in ids]
         special = [self._tokenizer.is_special_token(i) for i in ids]
-        self._paths = Paths(self._masks, Ranks(texts, eos, special), eos[0])
+        self._paths = Paths(
+            self._masks, Ranks(texts, eos, special), eos[0], self._tokenizer.decode_bytes
+        )
         self._kept: OrderedDict[str, Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
     def compile(self, grammar: str) -> Guide:
         """The grammar's guide, from the cache where it is there; raises GrammarError."""
         with self._lock:
-            if grammar in self._kept:
+            kept = self._kept.get(grammar)
+            if kept is not None:
                 self._kept.move_to_end(grammar)
-                return self._kept[grammar]
+        # copies of a matcher share its states, so that a limit on them may be reached at any time
+        if kept is not None and not self._paths.fails(kept.matcher):
+            return kept
         compiled = on_deep_stack(lambda: self._compiled(grammar))
         with self._lock:
             self._kept[grammar] = compiled
@@ -91,11 +96,11 @@ class Compiler:
         matcher = LLMatcher(self._tokenizer, as_list(grammar), log_level=0, limits=_LIMITS)
         if matcher.is_error():
             raise GrammarError(_reason(matcher.get_error()))
+        ends = [self._tokenizer.tokenize_str(text) for text in closers(grammar)]
+        plan = Closing(self._paths, None, ends).first(matcher)
         if self._paths.fails(matcher):
             raise GrammarError("too complex to follow, or no answer can match; simplify it")
-        ends = [self._tokenizer.tokenize_str(text) for text in closers(grammar)]
-        start = Closing(self._paths, None, ends)
-        return Compiled(matcher, self._masks, self._eos, self._paths, start.first(matcher), ends)
+        return Compiled(matcher, self._masks, self._eos, self._paths, plan, ends)
 
 
 def _reason(error: str) -> str:

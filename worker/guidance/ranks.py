@@ -36,6 +36,7 @@ class Ranks:
         # patterns repeat letters, and end with other characters
         marks = np.lexsort((length, self._promoted(_MARK)))
         self._orders = [structure, text, marks]
+        self._characters = np.flatnonzero((length == 1) & (self._classes > _SPECIAL))
         self._ranks = [_inverse(order) for order in self._orders]
 
     def first(self, bits: Bits, marks_first: bool) -> int:
@@ -57,6 +58,10 @@ class Ranks:
         classes = self._classes[allowed]
         chosen = random.choice(np.unique(classes))
         return int(random.choice(allowed[classes == chosen]))
+
+    def characters(self, bits: Bits) -> list[int]:
+        """The allowed tokens of one byte."""
+        return self._characters[bits[self._characters] > 0].tolist()
 
     def _allowed(self, bits: Bits) -> NDArray[np.int64]:
         return np.flatnonzero(bits[: len(self._classes)])

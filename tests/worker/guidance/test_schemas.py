@@ -14,6 +14,7 @@ from wire.errors import InvalidRequest
 from wire.structured import Constraint, canonical
 from worker.guidance.errors import GrammarError
 from worker.guidance.grammars import grammar_of
+from worker.guidance.schemas import enforceable
 
 
 def constraint(schema: Any) -> Constraint:
