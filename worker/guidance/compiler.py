@@ -58,7 +58,8 @@ class Compiler:
         backend.no_truncation()
         known = backend.get_vocab_size(with_added_tokens=True)
         width = max(vocabulary, known)
-        self._tokenizer = LLTokenizer(backend.to_str(), n_vocab=width, eos_token=list(eos))
+        eos = _ends(tokenizer, min(vocabulary, known), eos)
+        self._tokenizer = LLTokenizer(backend.to_str(), n_vocab=width, eos_token=eos)
         self._masks = Masks(vocabulary, known)
         self._eos = self._masks.only(eos)
         ids = range(min(vocabulary, known))
@@ -101,6 +102,14 @@ class Compiler:
         if self._paths.fails(matcher):
             raise GrammarError("too complex to follow, or no answer can match; simplify it")
         return Compiled(matcher, self._masks, self._eos, self._paths, plan, ends)
+
+
+def _ends(tokenizer: Any, known: int, eos: Sequence[int]) -> list[int]:
+    """End tokens that the model can draw. Where it has none, a special token that makes no text
+    stands in: the guide is done with it, and so is the row."""
+    special: list[int] = sorted(tokenizer.all_special_ids)
+    found = [token for token in eos if token < known]
+    return found or [token for token in special if token < known][:1] or [known - 1]
 
 
 def _reason(error: str) -> str:

@@ -5,12 +5,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import mlx.core as mx
 import pytest
+from mlx_lm.utils import load_tokenizer
 
+from tests.worker.conftest import ROOT
 from tests.worker.guidance.conftest import Dice
 from wire.errors import InvalidRequest
 from wire.structured import Constraint, Kind
-from worker.guidance.compiler import KEPT
+from worker.guidance.compiler import KEPT, Compiler
 from worker.guidance.errors import GrammarError
 from worker.guidance.grammars import grammar_of
 
@@ -97,3 +100,12 @@ def test_chains_up_to_the_limit_have_stack_enough(apertus: Dice) -> None:
     text = _chain(390, 20)
     guide = apertus.compiler.compile(grammar_of(Constraint("json_schema", text, "p")))
     assert json.loads(apertus.answer(guide, 20).text) is not None
+
+
+def test_a_base_whose_end_tokens_it_cannot_draw() -> None:
+    """llguidance refuses an end token outside the vocabulary, and took the worker with it."""
+    tokenizer = load_tokenizer(ROOT / "demo" / "models" / "apertus")
+    run = Compiler(tokenizer, 2048, [10**6]).compile('start: "a"').start(0, 8)
+    (a,) = tokenizer.encode("a", add_special_tokens=False)
+    run(mx.array([a]), mx.zeros((1, 2048)))
+    assert run.done
