@@ -33,9 +33,7 @@ def load_json(raw: bytes) -> Any:
     """Parsed JSON; raises InvalidRequest that says where the text breaks."""
     try:
         # decoded here: json.loads of bytes lets surrogates and UTF-16 through
-        value = json.loads(
-            raw.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite
-        )
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite)
         if b"\\ud" in raw or b"\\uD" in raw:
             # half of a surrogate pair is valid JSON, but no text: nothing could send it on
             json.dumps(value, ensure_ascii=False).encode()
