@@ -82,13 +82,20 @@ WRONG = [
     ({"messages": {}}, "messages"),
     ({"messages": ["hi"]}, "messages[0]"),
     ({"messages": [{}]}, "messages[0].role"),
-    ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0]"),
     ({"messages": [{"role": "user"}]}, "messages[0]"),
     ({"messages": [{"role": "user", "content": None}]}, "messages[0]"),
     ({"messages": [{"role": "user", "content": 5}]}, None),
     ({"messages": [{"role": "user", "content": nested(200)}]}, None),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, None),
-    ({"messages": [USER | {"tool_calls": []}]}, "messages[0].tool_calls"),
+    ({"messages": [USER | {"tool_calls": {}}]}, "messages[0].tool_calls"),
+    ({"messages": [USER | {"tool_call_id": "c"}]}, "messages[0]"),
+    ({"tools": [{"type": "function"}]}, "tools[0].function"),
+    ({"tool_choice": "required"}, None),
+    ({"response_format": {"type": "json_schema"}}, "response_format"),
+    ({"n": 0}, "n"),
+    ({"top_logprobs": 3}, None),
     ({"model": 5}, "model"),
     ({"model": ""}, "model"),
     ({"model": ["x"]}, "model"),
@@ -133,10 +140,10 @@ def test_wrong_field(served, fields, param):
 def test_numbers_that_are_none(served, number):
     client, model = served
     raw = f'{{"model": "{model}", "messages": [{json.dumps(USER)}], "temperature": {number}}}'
-    check_envelope(client.post(CHAT, content=raw), 400, "temperature")
+    check_envelope(client.post(CHAT, content=raw), 400)
 
 
-@pytest.mark.parametrize("prompt", [5, "", [], [-1], [10**9], [0.5], ["a", "b"], [[1]], {}])
+@pytest.mark.parametrize("prompt", [5, "", [], [-1], [10**9], [0.5], ["a", 1], [[]], [[10**9]], {}])
 def test_wrong_prompt(served, prompt):
     client, model = served
     response = client.post(COMPLETIONS, json={"model": model, "prompt": prompt})
