@@ -32,7 +32,8 @@ def worker(model: BenchModel, fleet: Path, logs: Path) -> Generator[str]:
 def gateway(model: BenchModel, logs: Path) -> Generator[str]:
     """``ailiance serve`` over the model's fleet file, with its own worker; its URL."""
     port = _free_port()
-    arguments = ["gateway", "serve", "--config", str(model.full), "--port", str(port)]
+    # chats are measured, which are never stored: nothing goes to the user's own folder
+    arguments = ["gateway", "serve", "--config", str(model.full), "--port", str(port), "--no-store"]
     with _server(arguments, port, "/health", logs / "gateway.log") as url:
         yield url
 

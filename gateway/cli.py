@@ -5,7 +5,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet.errors import FleetError
@@ -119,6 +119,9 @@ def _serve(options: argparse.Namespace) -> int:
     fleet = load_fleet(config)
     stamps = stamps_of(config, fleet)
     router = load_router(fleet)
+    state = None
+    if not options.no_store:
+        state = options.state or state_folder(os.environ.get("XDG_STATE_HOME", ""))
     try:
         listener = bind(options.host, options.port)
     except OSError as error:
@@ -140,7 +143,7 @@ def _serve(options: argparse.Namespace) -> int:
                     config,
                     options.host,
                     options.port,
-                    state=None if options.no_store else options.state or _state_folder(),
+                    state=state,
                     stamps=stamps,
                 ),
                 fleet,
@@ -150,10 +153,17 @@ def _serve(options: argparse.Namespace) -> int:
         )
 
 
-def _state_folder() -> Path:
+def state_folder(xdg: str, home: Callable[[], Path] = Path.home) -> Path:
     """As the XDG base directory specification has it; a relative path there is ignored."""
-    given = Path(os.environ.get("XDG_STATE_HOME", ""))
-    return (given if given.is_absolute() else Path.home() / ".local" / "state") / "ailiance"
+    given = Path(xdg)
+    if given.is_absolute():
+        return given / "ailiance"
+    try:
+        return home() / ".local" / "state" / "ailiance"
+    except RuntimeError:
+        # a container's user without an entry in passwd
+        mend = "no home folder to store responses in; give --state DIR or --no-store"
+        raise _Fault(mend, EXIT_USAGE) from None
 
 
 def _worker(arguments: list[str]) -> int:

@@ -5,11 +5,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from gateway.context import context_of
 from gateway.disconnect import ClientGone
 from wire.errors import AilianceError, InvalidRequest, MethodNotAllowed, NotFound, http_status
 
+METHODS = ("DELETE", "GET", "HEAD", "POST")
 CLIENT_CLOSED_REQUEST = 499  # nginx's; never reaches a client, only the log
 
 
@@ -38,11 +40,21 @@ def _on_http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return error_response(NotFound(f"no such path: {method} {path}", code="not_found"))
     if error.status_code == 405:
-        allowed = dict(error.headers or {})
-        return error_response(MethodNotAllowed(f"{path} does not take {method}"), allowed)
+        refusal = MethodNotAllowed(f"{path} does not take {method}")
+        return error_response(refusal, {"allow": ", ".join(_methods_of(request))})
     if error.status_code < 500:
         return error_response(InvalidRequest(str(error.detail)))
     return error_response(AilianceError("internal error"))
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Of all routes of a path: starlette names those of the first."""
+
+    def takes(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in METHODS if takes(method)]
 
 
 def _on_validation(request: Request, error: Exception) -> Response:

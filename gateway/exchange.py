@@ -4,6 +4,7 @@ The upstream is always asked for a completion; in which API its answer reaches t
 business of a ``Form``.
 """
 
+import asyncio
 import json
 from typing import Any, Protocol, cast
 
@@ -24,6 +25,7 @@ from wire.errors import UpstreamFailed
 from wire.sampling import StreamOptions
 from wire.sse import dumps
 
+INLINE_BYTES = 64 << 10  # a larger body is parsed in a thread, not on the event loop
 PASSED_ON = ("traceparent", "tracestate")
 
 
@@ -92,13 +94,16 @@ class Exchange:
         response = await self._upstream.post(path, body, headers)
         raw = await self._upstream.read(response)
         self._context.upstream_s += now_s() - sent_s
-        answer = _answer_of(raw)
+        # many log-probabilities are megabytes: read and written beside the event loop
+        large = len(raw) > INLINE_BYTES
+        answer = await asyncio.to_thread(_answer_of, raw) if large else _answer_of(raw)
         told = of_body(answer, self._asked, self._gateway.names)
         if told.model is not None:
             answer["model"] = told.model
         answer["ailiance"] = told.body(self._asked.route)
         self._observe(told, answer.get("usage"))
-        shown = dumps(await self._form.plain(answer))
+        shaped = await self._form.plain(answer)
+        shown = await asyncio.to_thread(dumps, shaped) if large else dumps(shaped)
         return Response(shown, media_type="application/json", headers=self._answer_headers(told))
 
     async def _stream(self, path: str, body: bytes, headers: dict[str, str]) -> Response:
@@ -146,9 +151,7 @@ class Exchange:
     def _observe(self, told: Provenance, usage: Any) -> None:
         self._observation.on_answered(told.model)
         if isinstance(usage, dict):
-            counts = cast(dict[str, Any], usage)
-            self._observation.input_tokens = counts.get("prompt_tokens")
-            self._observation.output_tokens = counts.get("completion_tokens")
+            self._observation.on_usage(cast(dict[str, Any], usage))
 
 
 def _answer_of(raw: bytes) -> dict[str, Any]:
@@ -156,6 +159,8 @@ def _answer_of(raw: bytes) -> dict[str, Any]:
         answer: Any = json.loads(raw)
     except ValueError:
         raise UpstreamFailed("the answer from upstream is not JSON") from None
-    if not isinstance(answer, dict) or not cast(dict[str, Any], answer).get("choices"):
+    found = cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+    choices: Any = found.get("choices")
+    if not choices or not isinstance(choices, list):
         raise UpstreamFailed("the answer from upstream holds no choices")
-    return cast(dict[str, Any], answer)
+    return found

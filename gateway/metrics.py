@@ -4,7 +4,8 @@ Sources: OpenTelemetry's generative AI metrics (names, labels, buckets); vLLM 0.
 and buckets, so that its dashboards work; ours start with ``ailiance_``.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -162,6 +163,13 @@ class Observation:
 
     def on_first_token(self) -> None:
         self._first_s = now_s()
+
+    def on_usage(self, usage: Mapping[str, Any]) -> None:
+        """The counts of an upstream, which may be anything: what is no number counts nothing."""
+        counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        self.input_tokens, self.output_tokens = (
+            count if isinstance(count, int) else None for count in counts
+        )
 
     def end(self, error_type: str = "") -> None:
         """Count the request; ``error_type`` is empty on success, as OpenTelemetry has it."""

@@ -6,7 +6,7 @@ expected form of the ``model`` key is not found.
 """
 
 import json
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from fleet.names import Names
 from gateway.metrics import Observation, error_type_of, label_of_code
@@ -76,9 +76,9 @@ class StreamEvents:
             self.error_type = label_of_code(error.get("code"))
             shown = {key: error.get(key) for key in ("message", "type", "param", "code")}
             return encode_data(dumps({"error": shown}))
-        if not isinstance(chunk, dict):
+        if not is_chunk(chunk):
             return self.on_error(UpstreamFailed("the stream held an event that is no chunk"))
-        return self._on_chunk(cast(dict[str, Any], chunk))
+        return self._on_chunk(chunk)
 
     def _on_chunk(self, chunk: dict[str, Any]) -> bytes:
         first = self._told is None
@@ -91,7 +91,7 @@ class StreamEvents:
             self._observation.on_first_token()
         usage = chunk.get("usage")
         if isinstance(usage, dict):
-            self._on_usage(cast(dict[str, Any], usage))
+            self._observation.on_usage(cast(dict[str, Any], usage))
             if not self._keep_usage and not chunk.get("choices"):
                 return b""
         if not self._keep_usage:
@@ -106,9 +106,17 @@ class StreamEvents:
         self._observation.on_answered(told.model)
         return told
 
-    def _on_usage(self, usage: dict[str, Any]) -> None:
-        self._observation.input_tokens = usage.get("prompt_tokens")
-        self._observation.output_tokens = usage.get("completion_tokens")
+
+def is_chunk(chunk: Any) -> TypeGuard[dict[str, Any]]:
+    """An object whose choices, and what they hold, are objects where there are any."""
+    if not isinstance(chunk, dict):
+        return False
+    choices: Any = cast(dict[str, Any], chunk).get("choices") or []
+    return isinstance(choices, list) and all(
+        isinstance(choice, dict)
+        and isinstance(cast(dict[str, Any], choice).get("delta") or {}, dict)
+        for choice in cast(list[Any], choices)
+    )
 
 
 def _has_text(chunk: dict[str, Any]) -> bool:

@@ -138,9 +138,9 @@ def _responses(served: Served) -> list[Operation]:
                 ),
             ),
             FORWARDED,
-            "OpenAI's Responses API over the same models. 404 also where `previous_response_id` "
-            "or an item's reference leads nowhere. Who has another `Authorization` header sees "
-            "none of it.",
+            "OpenAI's Responses API over the same models. 400 `previous_response_not_found` where "
+            "`previous_response_id` leads nowhere, 404 also where an item's reference does. Who "
+            "has another `Authorization` header sees none of it.",
             Body((ResponsesRequest,), examples.responses(served), UNSUPPORTED_RESPONSES),
             (*TRACING, *SESSIONS),
             passes_on=True,

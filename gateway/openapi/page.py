@@ -130,9 +130,12 @@ def _held(document: Schema, shown: list[Shown]) -> list[Shape]:
 
 def _curl(document: Schema, method: str, path: str, said: Schema) -> str:
     model = document["components"]["parameters"]["model"]["schema"]["examples"][0]
-    url = ORIGIN + path.replace("{model}", model)
+    # in capitals, what is to be put in: curl would take braces for a pattern
+    url = re.sub(r"{(\w+)}", lambda name: name[1].upper(), path.replace("{model}", model))
+    url = ORIGIN + url
     if "requestBody" not in said:
-        return f"curl -I {url}" if method == "head" else f"curl {url}"
+        flags = {"get": "", "head": "-I "}.get(method, f"-X {method.upper()} ")
+        return f"curl {flags}{url}"
     body = next(iter(said["requestBody"]["content"][JSON]["examples"].values()))["value"]
     text = shlex.quote(json.dumps(body, indent=2, ensure_ascii=False))
     return f"curl {url} \\\n  -H 'content-type: application/json' \\\n  -d {text}"

@@ -4,6 +4,7 @@
 is left out: nobody can answer it.
 """
 
+import asyncio
 from typing import Any
 
 from gateway.responses.store import Store, Stored
@@ -12,6 +13,8 @@ from wire.responses_api import ResponsesRequest
 from wire.responses_items import Item, ItemReference, MessageItem, items_of
 
 Body = dict[str, Any]
+
+INLINE_ITEMS = 200  # more are read and translated in a thread, not on the event loop
 
 
 async def earlier_items(store: Store | None, owner: str, response_id: str) -> list[Item]:
@@ -35,15 +38,18 @@ async def earlier_items(store: Store | None, owner: str, response_id: str) -> li
     for stored in chain:
         found += stored.items
         found += [item for item in stored.response["output"] if _is_whole(item)]
-    return items_of(found)
+    if len(found) <= INLINE_ITEMS:
+        return items_of(found)
+    return await asyncio.to_thread(items_of, found)
 
 
 async def own_items(store: Store | None, owner: str, request: ResponsesRequest) -> list[Item]:
     """The items of the request itself; references become what they refer to."""
     if isinstance(request.input, str):
         return [MessageItem(role="user", content=request.input)]
+    held: dict[str, Stored | None] = {}  # each response is read once
     return [
-        await _referred(store, owner, item) if isinstance(item, ItemReference) else item
+        await _referred(store, owner, item, held) if isinstance(item, ItemReference) else item
         for item in request.input
     ]
 
@@ -68,11 +74,14 @@ def _body(item: Item, suffix: str) -> Body:
     return body
 
 
-async def _referred(store: Store | None, owner: str, item: ItemReference) -> Item:
+async def _referred(
+    store: Store | None, owner: str, item: ItemReference, held: dict[str, Stored | None]
+) -> Item:
     """Ids of items hold the id of their response."""
-    found: Stored | None = None
-    if store is not None:
-        found = await store.find(owner, f"resp_{item.id.partition('_')[2][:48]}")
+    response_id = f"resp_{item.id.partition('_')[2][:48]}"
+    if store is not None and response_id not in held:
+        held[response_id] = await store.find(owner, response_id)
+    found = held.get(response_id)
     for body in [*found.items, *found.response["output"]] if found else []:
         if body["id"] == item.id:
             return items_of([body])[0]

@@ -151,4 +151,6 @@ def renamed(param: Any) -> str | None:
 def in_our_terms(error: UpstreamError) -> UpstreamError:
     """The upstream's refusal of a chat, with ``param`` as the client knows it."""
     shown = error.error | {"param": renamed(error.error.get("param"))}
-    return UpstreamError(error.upstream_status, shown)
+    told = UpstreamError(error.upstream_status, shown)
+    told.retry_after_s = error.retry_after_s
+    return told

@@ -12,7 +12,7 @@ from typing import Any, cast
 from gateway.metrics import error_type_of
 from gateway.responses.draft import INCOMPLETE, Body, Draft, Status, error_of, usage_of
 from gateway.responses.output import Outputs
-from gateway.stream_events import StreamEvents
+from gateway.stream_events import StreamEvents, is_chunk
 from wire.errors import AilianceError, UpstreamFailed
 from wire.sse import DONE, SSEDecoder, dumps, encode_data
 
@@ -61,14 +61,13 @@ class ResponseEvents:
             return b""
         if data == DONE:
             return self._finish()
-        chunk = cast(Body, json.loads(data))
-        if "error" in chunk:
-            return self._begin() + self._fail(chunk["error"])
         try:
+            chunk = _chunk_of(data)
+            if "error" in chunk:
+                return self._begin() + self._fail(chunk["error"])
             return self._on_delta(chunk)
         except UpstreamFailed as error:
-            self.error_type = error_type_of(error)
-            return self._fail(error.envelope()["error"])
+            return self._broken(error)
 
     def _on_delta(self, chunk: Body) -> bytes:
         draft = self._draft
@@ -95,12 +94,14 @@ class ResponseEvents:
 
     def _finish(self) -> bytes:
         if self._finish_reason is None:
-            error = UpstreamFailed("the stream ended without saying why")
-            self.error_type = error_type_of(error)
-            return self._fail(error.envelope()["error"])
+            return self._broken(UpstreamFailed("the stream ended without saying why"))
         events = self._outputs.finish(complete=self._finish_reason not in INCOMPLETE)
         body = self._draft.finished(self._outputs.items, self._finish_reason, int(self._now()))
         return self._encode(events) + self._last(body)
+
+    def _broken(self, error: UpstreamFailed) -> bytes:
+        self.error_type = error_type_of(error)
+        return self._fail(error.envelope()["error"])
 
     def _fail(self, error: Body) -> bytes:
         if self._outputs.items:
@@ -121,3 +122,14 @@ class ResponseEvents:
             self._number += 1
             out += b"event: " + event["type"].encode() + b"\n" + encode_data(dumps(named))
         return out
+
+
+def _chunk_of(data: str) -> Body:
+    """``StreamEvents`` passes most chunks on without reading them. Raises UpstreamFailed."""
+    try:
+        chunk: Any = json.loads(data)
+    except ValueError:
+        raise UpstreamFailed("the stream held an event that is not JSON") from None
+    if not is_chunk(chunk):
+        raise UpstreamFailed("the stream held an event that is no chunk")
+    return chunk

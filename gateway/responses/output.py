@@ -7,7 +7,9 @@ added, filled, done. What a plain chat answers is one large delta, so both ways 
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from gateway.responses.logprobs import brief, logprobs_of, objects_in
 from wire.errors import UpstreamFailed
+from wire.sse import dumps
 
 Body = dict[str, Any]
 Kind = Literal["reasoning", "message", "function_call"]
@@ -41,11 +43,11 @@ class Outputs:
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thought, str) and thought:
             events += self._write("reasoning", "reasoning_text", thought)
-        calls = cast(list[Any], delta.get("tool_calls") or [])
-        text = delta.get("content")
+        calls: list[Any] = list(delta.get("tool_calls") or [])
+        text = _text_of(delta.get("content"))
         if not (thought or calls) or text:
-            self._logprobs += _logprobs_of(logprobs)
-        if isinstance(text, str) and text:
+            self._logprobs += logprobs_of(logprobs)
+        if text:
             events += self._write("message", "output_text", text)
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
@@ -79,7 +81,7 @@ class Outputs:
             assert self._open is not None
             assert self._open.part is not None
             self._open.part["logprobs"] += self._logprobs
-            event["logprobs"] = _brief(self._logprobs)
+            event["logprobs"] = brief(self._logprobs)
             self._logprobs = []
         return event
 
@@ -87,7 +89,7 @@ class Outputs:
         if not isinstance(call, dict):
             raise UpstreamFailed("the answer from upstream holds a tool call that is no object")
         found = cast(Body, call)
-        function = cast(Body, found.get("function") or {})
+        function = _body(found.get("function"))
         key, events = self._key(found, function), list[Body]()
         if key not in self._calls:
             events += self._end("completed") + self._begin_call(key, found.get("id"), function)
@@ -95,18 +97,28 @@ class Outputs:
         if self._open.index != self._calls[key]:
             raise UpstreamFailed("the upstream went on with a tool call after the next had begun")
         arguments = function.get("arguments")
+        if isinstance(arguments, dict):  # some servers send them parsed
+            arguments = dumps(arguments)
         if isinstance(arguments, str) and arguments:
-            self._open.pieces.append(arguments)
-            at = self._at("response.function_call_arguments.delta")
-            events.append(at | {"delta": arguments})
+            events += self._argue(arguments)
         return events
+
+    def _argue(self, text: str) -> list[Body]:
+        assert self._open is not None
+        self._open.pieces.append(text)
+        return [self._at("response.function_call_arguments.delta") | {"delta": text}]
 
     def _key(self, call: Body, function: Body) -> int:
         """Some servers leave the index out; a name then begins a call."""
-        index = call.get("index")
-        if isinstance(index, int):
-            return index
-        return len(self._calls) - (0 if function.get("name") or not self._calls else 1)
+        index, call_id, begins = call.get("index"), call.get("id"), bool(function.get("name"))
+        if not isinstance(index, int):
+            return len(self._calls) - (0 if begins or not self._calls else 1)
+        if index in self._calls and begins and call_id:
+            # and some give every call the index 0: another name with another id is another call
+            ids = {key: self.items[at]["call_id"] for key, at in self._calls.items()}
+            if ids[index] != call_id:
+                return next((key for key in ids if ids[key] == call_id), max(ids) + 1)
+        return index
 
     def _begin_call(self, key: int, call_id: Any, function: Body) -> list[Body]:
         name = function.get("name")
@@ -148,7 +160,7 @@ class Outputs:
         if kind == "output_text":
             part["logprobs"] += self._logprobs
             self._logprobs = []
-            done["logprobs"] = _brief(part["logprobs"])
+            done["logprobs"] = brief(part["logprobs"])
         ended = self._at("response.content_part.done") | {"part": _copy(part)}
         opened.part = None
         return [done, ended]
@@ -159,6 +171,9 @@ class Outputs:
             return []
         item, events = opened.item, self._end_part()
         if item["type"] == "function_call":
+            if status == "completed" and not opened.pieces:
+                # no arguments are an empty object; clients parse what stands here
+                events += self._argue("{}")
             item["arguments"] = "".join(opened.pieces)
             done = self._at("response.function_call_arguments.done")
             events.append(done | {"arguments": item["arguments"], "name": item["name"]})
@@ -192,33 +207,13 @@ def _copied(value: Any) -> Any:
     return [_copy(cast(Body, v)) if isinstance(v, dict) else v for v in cast(list[Any], value)]
 
 
-def _logprobs_of(logprobs: Any) -> list[Body]:
-    """A chat's log-probabilities as those of a text part, whose ``bytes`` are never null."""
-    if not isinstance(logprobs, dict):
-        return []
-    found: list[Body] = []
-    for entry in cast(list[Body], cast(Body, logprobs).get("content") or []):
-        others = cast(list[Body], entry.get("top_logprobs") or [])
-        found.append(_with_bytes(entry) | {"top_logprobs": [_with_bytes(o) for o in others]})
-    return found
+def _text_of(content: Any) -> str:
+    """Text, or the text of parts, as some servers answer."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    texts = [part.get("text") for part in objects_in(cast(Any, content))]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
-def _with_bytes(entry: Body) -> Body:
-    token = str(entry.get("token", ""))
-    given = entry.get("bytes")
-    known = given if given is not None else list(token.encode("utf-8", "replace"))
-    return {"token": token, "bytes": known, "logprob": entry.get("logprob")}
-
-
-def _brief(entries: list[Body]) -> list[Body]:
-    """As events have them: without bytes."""
-    return [
-        {
-            "token": entry["token"],
-            "logprob": entry["logprob"],
-            "top_logprobs": [
-                {"token": t["token"], "logprob": t["logprob"]} for t in entry["top_logprobs"]
-            ],
-        }
-        for entry in entries
-    ]
+def _body(value: Any) -> Body:
+    return cast(Body, value) if isinstance(value, dict) else {}

@@ -35,17 +35,6 @@ WITH RECURSIVE chain (id, previous_id, depth, total) AS (
 SELECT r.id, r.response, r.items FROM chain JOIN responses r ON r.id = chain.id ORDER BY depth
 """
 
-# those beyond either bound, counted from the last used
-BEYOND = """
-DELETE FROM responses WHERE id IN (
-  SELECT id FROM (
-    SELECT id, row_number() OVER recent AS number, sum(bytes) OVER recent AS total
-    FROM responses
-    WINDOW recent AS (ORDER BY used_at DESC, rowid DESC ROWS UNBOUNDED PRECEDING)
-  ) WHERE number > ? OR total > ?
-)
-"""
-
 
 class OtherVersion(Exception):
     """The file was written by an ailiance with another schema."""
@@ -95,10 +84,22 @@ def insert(
         (response_id, owner, previous_id, now_s, size, response, items),
     )
     expire(db, now_s - limits.age_s)
-    count, total = db.execute("SELECT count(*), sum(bytes) FROM responses").fetchone()
-    if count > limits.count or (total or 0) > limits.total_bytes:
-        db.execute(BEYOND, (limits.count, limits.total_bytes))
+    beyond = _beyond(db, limits)
+    if beyond:
+        db.executemany("DELETE FROM responses WHERE rowid = ?", beyond)
         shrink(db)
+
+
+def _beyond(db: sqlite3.Connection, limits: Limits) -> list[tuple[int]]:
+    """The longest unused that must go; reads no more of a full store than those."""
+    found: list[tuple[int]] = []
+    count, total = db.execute("SELECT count(*), sum(bytes) FROM responses").fetchone()
+    for row, size in db.execute("SELECT rowid, bytes FROM responses ORDER BY used_at, rowid"):
+        if count <= limits.count and total <= limits.total_bytes:
+            break
+        found.append((row,))
+        count, total = count - 1, total - size
+    return found
 
 
 def expire(db: sqlite3.Connection, before_s: float) -> None:

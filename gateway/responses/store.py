@@ -98,7 +98,13 @@ class Store:
 
         def read(db: sqlite3.Connection) -> list[Stored]:
             found = rows.chain(db, owner, response_id, self.bounds.chain, self.bounds.chain_bytes)
-            rows.touch(db, [row[0] for row in found], self._clock())
+            try:
+                rows.touch(db, [row[0] for row in found], self._clock())
+                db.commit()
+            except sqlite3.OperationalError as error:
+                # a full disk, a lock: what was read is true nevertheless
+                db.rollback()
+                log.warning("the use of stored responses is not noted: %s", _name(error))
             return [_stored(row) for row in reversed(found)]
 
         return await self._run(read)

@@ -21,11 +21,11 @@ from fleet.schema import Fleet
 from gateway.clock import now_s
 from gateway.context import context_of
 from gateway.disconnect import ClientGone, unless_gone
-from gateway.exchange import PASSED_ON
+from gateway.exchange import INLINE_BYTES, PASSED_ON
 from gateway.metrics import Observation, error_type_of
 from gateway.provenance import Asked, Provenance, of_body
 from gateway.relay import CLIENT_GONE
-from gateway.routes.generate import INLINE_BYTES, read_request
+from gateway.routes.generate import read_request
 from gateway.routing import Route, find_target
 from gateway.service import Gateway
 from wire.embeddings import EmbeddingRequest, parse_embedding
@@ -130,9 +130,10 @@ def _rewrite(raw: bytes, asked: Asked, names: Names) -> tuple[Provenance, int | 
         answer: Any = json.loads(raw)
     except ValueError:
         raise UpstreamFailed("the answer from upstream is not JSON") from None
-    if not isinstance(answer, dict) or not cast(dict[str, Any], answer).get("data"):
+    body = cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+    vectors: Any = body.get("data")
+    if not vectors or not isinstance(vectors, list):
         raise UpstreamFailed("the answer from upstream holds no embeddings")
-    body = cast(dict[str, Any], answer)
     told = of_body(body, asked, names)
     if told.model is not None:
         body["model"] = told.model

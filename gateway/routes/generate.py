@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gateway.context import context_of
 from gateway.disconnect import ClientGone
-from gateway.exchange import Exchange, Form
+from gateway.exchange import INLINE_BYTES, Exchange, Form
 from gateway.metrics import Observation, Operation, error_type_of
 from gateway.provenance import Provenance
 from gateway.relay import CLIENT_GONE
@@ -21,8 +21,6 @@ from wire.requests import parse_chat, parse_completion
 
 router = APIRouter()
 P = TypeVar("P")
-
-INLINE_BYTES = 64 << 10  # a larger body is parsed in a thread, not on the event loop
 
 
 @router.post("/v1/chat/completions")

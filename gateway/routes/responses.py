@@ -1,5 +1,6 @@
 """``/v1/responses``: create, retrieve, delete, input items. Cancel and replay are refused."""
 
+import asyncio
 import hashlib
 from time import time
 from typing import Any
@@ -10,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.exchange import Form
 from gateway.responses.chat import chat_of
-from gateway.responses.conversation import bodies_of, earlier_items, own_items
+from gateway.responses.conversation import INLINE_ITEMS, bodies_of, earlier_items, own_items
 from gateway.responses.draft import Draft, in_our_terms
 from gateway.responses.form import ResponsesForm
 from gateway.responses.store import Stored
@@ -86,10 +87,14 @@ async def _read(request: Request) -> tuple[ChatRequest, ResponsesForm]:
     earlier = []
     if asked.previous_response_id is not None:
         earlier = await earlier_items(gateway.store, owner, asked.previous_response_id)
-    parsed = chat_of(asked, [*earlier, *own])
     store = gateway.store if asked.store else None
     draft = Draft(asked, int(time()), is_stored=store is not None)
-    items = bodies_of(own, draft.id)
+
+    def translate() -> tuple[ChatRequest, list[dict[str, Any]]]:
+        return chat_of(asked, [*earlier, *own]), bodies_of(own, draft.id)
+
+    many = len(earlier) + len(own) > INLINE_ITEMS
+    parsed, items = await asyncio.to_thread(translate) if many else translate()
     return parsed, ResponsesForm(draft, items, store=store, owner=owner, now=time)
 
 

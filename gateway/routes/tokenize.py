@@ -17,8 +17,8 @@ from fleet.names import Auto, Explicit, Names
 from fleet.schema import Fleet
 from gateway.context import context_of
 from gateway.disconnect import unless_gone
-from gateway.exchange import PASSED_ON
-from gateway.routes.generate import INLINE_BYTES, read_request
+from gateway.exchange import INLINE_BYTES, PASSED_ON
+from gateway.routes.generate import read_request
 from gateway.routing import Route, find_target, plan_route
 from gateway.service import Gateway
 from gateway.upstream import Upstream

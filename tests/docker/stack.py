@@ -60,7 +60,7 @@ def gateway(folder: Path) -> Iterator[str]:
     """The URL of a gateway that may still be starting."""
     log, port = folder / "gateway.log", free_port()
     argv = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
-    argv += ["--config", str(ROOT / "adapters.yaml")]
+    argv += ["--config", str(ROOT / "adapters.yaml"), "--state", str(folder / "state")]
     with running(argv, log, ROOT):
         yield f"http://127.0.0.1:{port}"
 

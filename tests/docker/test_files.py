@@ -77,7 +77,12 @@ def test_image_runs_as_nobody_special_and_serves_on_its_port():
     assert said["EXPOSE"] == "9300"
     assert "/health" in said["HEALTHCHECK"]
     assert said["ENTRYPOINT"] == '["ailiance"]'
-    assert yaml.safe_load(said["CMD"]) == ["serve", "--host", "0.0.0.0", "--port", "9300"]
+    command, (option, state) = yaml.safe_load(said["CMD"])[:5], yaml.safe_load(said["CMD"])[5:]
+    assert command == ["serve", "--host", "0.0.0.0", "--port", "9300"]
+    # stored responses outlive the container: a volume, whose folder is its user's in the image
+    assert option == "--state"
+    assert f"state:{state}" in compose()["services"]["gateway"]["volumes"]
+    assert f"chmod 700 {state}" in said["RUN"]
 
 
 def test_what_compose_mounts_is_there():

@@ -218,7 +218,7 @@ def test_still_serving(gateway, http):
 def serve(folder, config, *arguments):
     command = [sys.executable, "-P", "-m", "gateway", "serve", "--config", str(config)]
     return subprocess.run(
-        [*command, "--port", "0", *arguments],
+        [*command, "--port", "0", "--state", str(folder / "state"), *arguments],
         cwd=folder,
         env=worker_env(),
         capture_output=True,

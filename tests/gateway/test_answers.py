@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from gateway.exchange import INLINE_BYTES
 from tests.gateway.harness import Setup, chat, run
 
 
@@ -228,3 +229,42 @@ def test_sampling_fields_reach_any_engine_as_they_were_set(setup, model, path):
     with_fields, without = setup.workers[model.removeprefix("ailiance-")].requests
     assert {name: with_fields[name] for name in fields} == fields
     assert not fields.keys() & without.keys()
+
+
+CHOICE = {"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ({"choices": {"a": 1}}, 502),
+        ({"choices": "none"}, 502),
+        ({"choices": [CHOICE], "usage": {"prompt_tokens": "3", "completion_tokens": "4"}}, 200),
+        ({"choices": [CHOICE], "usage": {"prompt_tokens": None, "completion_tokens": 4.0}}, 200),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+def test_an_odd_answer_of_another_server_is_no_fault_of_ours(setup, path, answer, status):
+    script = json.dumps({"answer": answer | {"model": "org/Big-70B"}})
+    body = {"model": "ailiance-big"}
+    body |= {"input": script} if "responses" in path else chat(content=script) | body
+
+    async def test(client):
+        found = await client.post(path, json=body)
+        assert found.status_code == status
+        counted = (await client.get("/metrics")).text
+        assert "internal_error" not in counted
+        assert "gen_ai_client_token_usage_count" not in counted
+
+    run(setup, test)
+
+
+def test_a_large_answer(setup):
+    script = json.dumps({"tokens": ["word "] * INLINE_BYTES})
+
+    async def test(client):
+        answer = (await client.post("/v1/chat/completions", json=chat(content=script))).json()
+        assert answer["choices"][0]["message"]["content"] == "word " * INLINE_BYTES
+        assert answer["model"] == "ailiance-apertus"
+
+    run(setup, test)

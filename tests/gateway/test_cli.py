@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from fleet.load import load_fleet
+from gateway.cli import state_folder
 from gateway.routers import unrouted
 from gateway.supervisor import worker_env
 
@@ -95,6 +96,18 @@ def test_port_in_use(folder):
         port = str(taken.getsockname()[1])
         done = ailiance("serve", "--port", port, cwd=folder)
     check_fault(done, 2, port, "--port")
+
+
+def test_without_a_home_there_is_a_mend():
+    """A container's user may have none; that was a traceback."""
+
+    def home():
+        raise RuntimeError
+
+    with pytest.raises(Exception, match="--state DIR or --no-store"):
+        state_folder("", home)
+    assert state_folder("/var/lib", home) == Path("/var/lib/ailiance")
+    assert state_folder("relative", lambda: Path("/me")) == Path("/me/.local/state/ailiance")
 
 
 class Serving:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.routes.generate import INLINE_BYTES
+from gateway.exchange import INLINE_BYTES
 from tests.gateway.fake_worker import DIGESTS, Fake
 from tests.gateway.harness import FLEET, Setup, make_fleet, run
 from tests.gateway.test_errors import INVALID, check
@@ -169,6 +169,7 @@ def test_a_large_answer(setup):
     [
         ({"answer": {"choices": []}}, 502),
         ({"answer": ["data"]}, 502),
+        ({"answer": {"data": "vectors"}}, 502),
         ({"answer": {"detail": "Not Found"}, "status": 404}, 400),
         ({"answer": {"error": {"message": "m", "type": INVALID}}, "status": 400}, 400),
     ],

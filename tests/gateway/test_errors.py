@@ -74,6 +74,8 @@ def test_no_such_path_and_wrong_method(setup):
     answer = run(setup, lambda client: client.get("/v1/chat/completions"))
     check(answer, 405, INVALID, None)
     assert answer.headers["allow"] == "POST"
+    answer = run(setup, lambda client: client.put("/v1/responses/resp_1"))
+    assert answer.headers["allow"] == "DELETE, GET"
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/route"])

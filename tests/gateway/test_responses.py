@@ -388,6 +388,35 @@ def test_the_upstreams_refusal_names_our_field(tmp_path):
     run(setup, test)
 
 
+def test_an_upstream_that_is_busy_says_when_to_come_again(tmp_path):
+    setup = Setup(tmp_path)
+    error = {"message": "busy", "type": "t", "param": None, "code": "server_is_overloaded"}
+    script = {"status": 503, "body": {"error": error}, "headers": {"retry-after": "7"}}
+
+    async def test(client):
+        body = {"model": "ailiance-apertus", "input": json.dumps(script)}
+        answer = await client.post(PATH, json=body)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+
+    run(setup, test)
+
+
+def test_a_conversation_of_many_items_is_read_in_a_thread(case):
+    turns = [{"role": "user", "content": f"turn {n}"} for n in range(300)]
+
+    async def test(client, _):
+        first = await ask(client, turns)
+        items = [n.id async for n in client.responses.input_items.list(first.id, limit=100)]
+        assert len(items) == 300
+        await ask(client, "and?", previous_response_id=first.id)
+        await ask(client, [{"type": "item_reference", "id": i} for i in items])
+
+    case.run(test)
+    sent = [[m["content"] for m in body["messages"]] for body in case.worker.requests]
+    said = [turn["content"] for turn in turns]
+    assert sent == [said, [*said, "Hello", "and?"], said[::-1]]
+
+
 def test_paths_about_one_response(case):
     async def test(client, http):
         head = {"authorization": "Bearer me"}

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,3 +98,24 @@ def test_old_vllm_error_chunk_is_recognised():
     last = json.loads(list(SSEDecoder().feed(out))[-1])
     assert last == {"error": {"message": "boom", "type": "BadRequest", "param": None, "code": 400}}
     assert events.error_type == "upstream_error"
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [{"choices": ["x"]}, {"choices": {"a": 1}}, {"choices": [{"delta": 3}]}],
+)
+def test_a_chunk_that_is_none_is_the_upstreams_fault(chunk):
+    """It was ours: the connection broke off after an error that named the gateway."""
+    events = new_events()
+    assert b"no chunk" in events.on_data(dumps(chunk))
+    assert (events.ended, events.error_type) == (True, "upstream_failed")
+
+
+def test_counts_that_are_no_numbers_are_not_counted():
+    metrics = Metrics()
+    observation = Observation(metrics, "chat", 0.0, KNOWN)
+    observation.base = "apertus"
+    observation.on_first_token()
+    observation.on_usage({"prompt_tokens": "1", "completion_tokens": 2.5})
+    observation.end()
+    assert metrics.tokens.collect()[0].samples == []

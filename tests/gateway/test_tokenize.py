@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.routes.generate import INLINE_BYTES
+from gateway.exchange import INLINE_BYTES
 from gateway.upstream import Upstream
 from tests.gateway.fake_worker import Fake
 from tests.gateway.harness import FLEET, Setup, make_fleet, run

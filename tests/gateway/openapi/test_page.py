@@ -83,6 +83,19 @@ def test_curls_are_of_the_shell_and_their_bodies_valid():
     assert posted == sum("requestBody" in said for _, _, said in operations())
 
 
+def test_curls_use_the_method_they_stand_under():
+    """Pasted, the one under DELETE read the response, and the one under cancel was a 405."""
+    for method, path, said in operations():
+        shown = PAGE[PAGE.index(f' id="{said["operationId"]}"') :]
+        (text,) = re.findall(r"<pre[^>]*>(curl.*?)</pre>", shown, re.DOTALL)[:1]
+        words = shlex.split(html.unescape(text).replace("\\\n", " "))
+        flags = {"-I": "head", "-d": "post"}
+        used = words[words.index("-X") + 1].lower() if "-X" in words else "get"
+        used = next((flags[word] for word in words if word in flags), used)
+        assert used == method, path
+        assert not set("{}") & set("".join(w for w in words if w.startswith(ORIGIN)))
+
+
 def test_types_and_limits_in_words():
     fields = {row.name: row for row in rows(SCHEMAS["ChatRequest"])}
 

@@ -163,6 +163,48 @@ def test_calls_without_index_and_id():
     assert first["call_id"] != second["call_id"]
 
 
+def test_parallel_calls_that_all_have_the_index_0():
+    """Some servers send whole calls, each with index 0; their arguments were run together."""
+    calls = [call(0, '{"a":1}', name="f", id="x"), call(0, '{"b":2}', name="g", id="y")]
+    told = Told(
+        stream_of({"tool_calls": calls[:1]}, {"tool_calls": calls[1:]}, finish="tool_calls")
+    )
+    check_with_openai(told)
+    found = [(i["call_id"], i["name"], i["arguments"]) for i in told.last["output"]]
+    assert found == [("x", "f", '{"a":1}'), ("y", "g", '{"b":2}')]
+
+
+def test_a_call_whose_name_and_id_come_again_is_one_call():
+    again = {"tool_calls": [call(0, "}", name="f", id="x")]}
+    told = Told(stream_of({"tool_calls": [call(0, "{", name="f", id="x")]}, again))
+    (item,) = told.last["output"]
+    assert item["arguments"] == "{}"
+
+
+@pytest.mark.parametrize("given", [None, "", {}])
+def test_no_arguments_are_an_empty_object(given):
+    told = Told(stream_of({"tool_calls": [call(0, given, name="f", id="x")]}))
+    check_with_openai(told)
+    assert told.last["output"][0]["arguments"] == "{}"
+    assert "".join(e["delta"] for e in told.all if e["type"].endswith("arguments.delta")) == "{}"
+
+
+def test_arguments_that_a_server_parsed():
+    told = Told(stream_of({"tool_calls": [call(0, {"a": "é"}, name="f", id="x")]}))
+    assert told.last["output"][0]["arguments"] == '{"a":"é"}'
+
+
+def test_text_in_parts():
+    told = Told(stream_of({"content": [{"type": "text", "text": "a"}, {"type": "x"}, 3]}))
+    assert told.last["output"][0]["content"][0]["text"] == "a"
+
+
+def test_log_probabilities_that_are_none():
+    told = Told(stream_of(chunk({"content": "a"}, logprobs={"content": [None]})))
+    check_with_openai(told)
+    assert told.last["output"][0]["content"][0]["logprobs"] == []
+
+
 def test_other_choices_are_left_out():
     told = Told(stream_of({"content": "a"}, chunk({"content": "b"}, index=1)))
     assert told.last["output"][0]["content"][0]["text"] == "a"
@@ -191,6 +233,12 @@ ERROR = {
         (stream_of(*INTERLEAVED), "upstream_failed"),
         (stream_of({"tool_calls": [call(0, "{")]}), "upstream_failed"),
         (stream_of({"tool_calls": [3]}), "upstream_failed"),
+        (
+            [*stream_of({"content": "a"})[:2], '{"model":"power","choices":["x"]}'],
+            "upstream_failed",
+        ),
+        ([*stream_of({"content": "a"})[:2], '{"model":"power","choices":'], "upstream_failed"),
+        (stream_of({"choices": [{"delta": 3}]}), "upstream_failed"),
     ],
 )
 def test_a_fault_ends_in_one_failed_response(lines, label):

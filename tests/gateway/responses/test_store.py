@@ -127,6 +127,28 @@ def test_bytes_are_bounded_and_the_file_with_them(tmp_path):
     assert (tmp_path / FILE).stat().st_size < 800_000
 
 
+def test_a_full_store_is_not_read_whole_for_each_write(tmp_path):
+    """A write to a store of 10,000 took 29 ms: every row was sorted and counted."""
+    steps = []
+
+    async def test(store):
+        for number in range(3000):
+            store.keep("me", stored(f"r{number}"))
+
+        def count(db):
+            db.set_progress_handler(lambda: steps.append(1) and None, 1000)
+
+        await store._run(count)
+        for number in range(10):
+            assert await store.keep("me", stored(f"s{number}"))
+        assert await store.find("me", "r10")
+        assert not await store.find("me", "r9")
+
+    run(test, tmp_path, Bounds(count=3000), Clock())
+    # thousands of SQLite's instructions: the count alone reads the index, about 5 a row
+    assert len(steps) < 10 * 3 * 10
+
+
 def test_age(tmp_path):
     clock = Clock()
     day_s = 24 * 3600
@@ -252,6 +274,20 @@ def test_a_lock_that_stays_is_an_error_of_ours(tmp_path, caplog):
 
     run(test, tmp_path, busy_s=0.01)
     assert "SQLITE_BUSY" in caplog.text
+
+
+def test_a_conversation_is_read_while_nothing_can_be_written(tmp_path, caplog):
+    async def test(store):
+        await store.keep("me", stored("a"))
+        other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            assert [s.id for s in await store.chain("me", "a")] == ["a"]
+        finally:
+            other.close()
+
+    run(test, tmp_path, busy_s=0.01)
+    assert "not noted: SQLITE_BUSY" in caplog.text
 
 
 def test_after_its_end(tmp_path):
