@@ -5,6 +5,7 @@ Knows no request; the models stand beside it.
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -13,6 +14,9 @@ from pydantic_core import ErrorDetails
 from wire.errors import InvalidRequest
 
 M = TypeVar("M", bound=BaseModel)
+# far below Python's limit, which counts the frames of whoever walks through a value
+MAX_DEPTH = 256
+_CONTAINERS = (dict, list)
 
 
 class WireModel(BaseModel):
@@ -29,39 +33,62 @@ class WireModel(BaseModel):
         return {k: v for k, v in cast(dict[str, Any], data).items() if v is not None}
 
 
-def load_json(raw: bytes) -> Any:
-    """Parsed JSON; raises InvalidRequest that says where the text breaks."""
+def load_json(raw: bytes, what: str = "the body", param: str | None = None) -> Any:
+    """Parsed JSON; raises InvalidRequest that says where ``what`` breaks."""
     try:
         # decoded here: json.loads of bytes lets surrogates and UTF-16 through
         value = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite)
         if b"\\ud" in raw or b"\\uD" in raw:
             # half of a surrogate pair is valid JSON, but no text: nothing could send it on
             json.dumps(value, ensure_ascii=False).encode()
+        if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+            _check_depth(value)
         return value
     except UnicodeEncodeError:
-        raise InvalidRequest("the body holds half of a surrogate pair") from None
+        reason = "holds half of a surrogate pair"
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"the body is not UTF-8: {error}") from None
+        reason = f"is not UTF-8: {error}"
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise InvalidRequest(f"the body is not valid JSON: {error.msg} at {where}") from None
+        reason = f"is not valid JSON: {error.msg} at {where}"
     except RecursionError:
-        raise InvalidRequest("the body is nested too deeply") from None
+        reason = f"is nested too deeply: {MAX_DEPTH} levels are taken"
+    except _Number as error:
+        reason = str(error)
     except ValueError:
         # Python's limit on the digits of one number
-        raise InvalidRequest("the body holds a number with too many digits") from None
+        reason = "holds a number with too many digits"
+    raise InvalidRequest(f"{what} {reason}", param=param)
+
+
+class _Number(ValueError):
+    """The text is what is wrong with it."""
 
 
 def _no_number(name: str) -> float:
-    raise InvalidRequest(f"the body is not valid JSON: {name} is no number there")
+    raise _Number(f"is not valid JSON: {name} is no number there")
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
         # could only be sent on as null
-        raise InvalidRequest("the body holds a number that is too large")
+        raise _Number("holds a number that is too large")
     return number
+
+
+def _check_depth(value: Any) -> None:
+    """Raises RecursionError here, rather than wherever a part is walked through later."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [c for node in level for c in _children(node) if isinstance(c, _CONTAINERS)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _children(node: Any) -> Iterable[Any]:
+    return cast(dict[str, Any], node).values() if isinstance(node, dict) else node
 
 
 def validate(model: type[M], body: dict[str, Any]) -> M:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema, model_validator
 
 from wire.errors import InvalidRequest
-from wire.parsing import WireModel
+from wire.parsing import WireModel, load_json
 
 Kind = Literal["json_object", "json_schema", "regex", "choice", "grammar"]
 Schema = Annotated[
@@ -125,10 +125,7 @@ def _of_values(value: Any, param: str, kind: Kind) -> list[Constraint]:
 
 def _schema_text(schema: dict[str, Any] | str | bool, param: str) -> str:
     if isinstance(schema, str):
-        try:
-            schema = json.loads(schema)
-        except ValueError:
-            raise InvalidRequest(f"{param}: the schema is not valid JSON", param=param) from None
+        schema = load_json(schema.encode(), f"{param}: the schema", param)
         if not isinstance(schema, dict | bool):
             raise InvalidRequest(f"{param}: a JSON schema is an object", param=param)
     return canonical(schema)

@@ -60,8 +60,13 @@ def load_base(name: str, path: Path, dtype: str, max_model_len: int | None) -> L
 
 
 def textless_ids(tokenizer: Any) -> frozenset[int]:
-    """Special tokens, and end tokens even if not listed as such: ``ignore_eos`` goes past them."""
-    return frozenset((*tokenizer.all_special_ids, *tokenizer.eos_token_ids))
+    """Special tokens, and end tokens even if not listed as such: ``ignore_eos`` goes past them.
+
+    ``all_special_ids`` has those with a role only, not the marks around turns.
+    """
+    added: dict[int, Any] = tokenizer.added_tokens_decoder
+    special = [token for token, entry in added.items() if entry.special]
+    return frozenset((*special, *tokenizer.all_special_ids, *tokenizer.eos_token_ids))
 
 
 def _read_config(name: str, path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pytest
 
 from wire.errors import InvalidRequest, UnsupportedField
 from wire.fields import UNSUPPORTED_CHAT, UNSUPPORTED_COMPLETION
+from wire.parsing import MAX_DEPTH
 from wire.requests import ChatRequest, CompletionRequest, parse_chat, parse_completion
 from wire.structured import Constraint
 
@@ -410,6 +411,7 @@ def test_any_other_prompt_is_refused(prompt):
         (b'"x"', "JSON object"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a":' * 50_000, "nested too deeply"),
+        (b"[" * 300 + b"]" * 300, "nested too deeply"),
         (b'{"seed":' + b"1" * 5_000 + b"}", "too many digits"),
         (b'{"temperature":NaN}', "NaN is no number"),
         (b'{"metadata":{"a":-Infinity}}', "-Infinity is no number"),
@@ -421,6 +423,32 @@ def test_a_body_that_is_no_request(parse, raw, words):
     with pytest.raises(InvalidRequest) as caught:
         parse(raw)
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ('{"a":' * 5_000 + "1" + "}" * 5_000, "nested too deeply"),
+        ('{"enum":["\\ud800"]}', "half of a surrogate pair"),
+        ('{"maximum":NaN}', "NaN is no number"),
+        ("{", "not valid JSON"),
+        ("[]", "a JSON schema is an object"),
+    ],
+)
+def test_a_schema_written_as_text_is_read_as_strictly_as_the_body(schema, words):
+    """Nested too deeply it was a 500."""
+    error = refusal(chat, guided_json=schema)
+    assert error.param == "guided_json"
+    assert words in error.message
+
+
+def test_what_is_nested_as_deeply_as_is_taken_is_walked_through():
+    deep = []
+    # the body, the variables and the innermost list are levels too
+    for _ in range(MAX_DEPTH - 3):
+        deep = [deep]
+    assert chat(chat_template_kwargs={"a": deep}).chat_template_kwargs == {"a": deep}
+    assert "256" in refusal(chat, chat_template_kwargs={"a": [deep]}).message
 
 
 def raw_chat(content: bytes) -> bytes:

@@ -22,9 +22,13 @@ from worker.engine.request import SamplingParams
 Sampler = Callable[[mx.array], mx.array]
 
 
+# below it the arithmetic of float32 leaves no token, or all alike; vLLM draws this line too
+LEAST = 1e-5
+
+
 def row_sampler(params: SamplingParams, vocabulary: int) -> Sampler:
     """Log-probabilities (rows, vocabulary) -> tokens (rows,)."""
-    if params.temperature == 0:
+    if params.temperature < LEAST or params.top_p < LEAST:
         return greedy_sampler
     # a top_k of the whole vocabulary is none; mlx-lm refuses it
     top_k = params.top_k if 0 < params.top_k < vocabulary else 0

@@ -105,6 +105,8 @@ class TextStream:
             detokenizer.add_token(token)
         # read, and so not shown again
         _ = detokenizer.last_segment
+        # what it has of that text and did not show yet, such as a space at its end
+        self._given = self._held() if before else ""
         self._made_chars = 0
 
     @property
@@ -127,18 +129,21 @@ class TextStream:
         if token in self._special and token not in self._visible:
             return ""
         if report is not None:
-            self._alignment.add(self._made_chars + self._held_chars(), report)
+            held = self._held().removeprefix(self._given)
+            self._alignment.add(self._made_chars + len(held), report)
         self._detokenizer.add_token(token)
         return self._filter.feed(self._segment())
 
-    def _held_chars(self) -> int:
+    def _held(self) -> str:
         """Whole characters that the detokeniser has and does not show yet, such as a space."""
         ahead = copy.copy(self._detokenizer)
         ahead.finalize()
-        return len(ahead.last_segment.rstrip("\ufffd"))
+        return ahead.last_segment.rstrip("\ufffd")
 
     def _segment(self) -> str:
         segment = self._detokenizer.last_segment
+        if segment:
+            segment, self._given = segment.removeprefix(self._given), ""
         self._made_chars += len(segment)
         return segment
 

@@ -5,7 +5,6 @@ is left as it is.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from wire.errors import InvalidRequest
 from wire.messages import Message
 from wire.tools import FunctionSpec, Tool, ToolCall
+from worker.prompt.arguments import object_of
 from worker.prompt.render import Turn
 from worker.prompt.template import Capabilities
 
@@ -216,10 +216,5 @@ def _tool_dict(tool: Tool) -> dict[str, Any]:
 
 def _arguments(text: str, *, as_dict: bool) -> Any:
     """Templates mostly want an object; what is none stays the text it is."""
-    if not as_dict:
-        return text
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return value if isinstance(value, dict) else text
+    value = object_of(text) if as_dict else None
+    return text if value is None else value

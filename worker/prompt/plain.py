@@ -4,9 +4,12 @@ A tokenizer turns ``<|assistant_end|>`` into the special token wherever it stand
 string in a client's text is broken by a separator, a character that the request has nowhere;
 the template renders that; and the text is tokenised in the pieces between separators, none of
 which holds the special string. Texts without one are not touched: their tokens are the
-template's. Marks of thoughts and calls in an assistant's content stay: the model wrote them.
+template's. What a call's arguments say as JSON is looked at too, since escapes hide a string
+until a template gets the object. Marks of thoughts and calls in an assistant's content stay: the
+model wrote them.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from typing import Any, cast
 
 from wire.messages import Message
 from wire.tools import Tool, ToolCall
+from worker.prompt.arguments import object_of
 
 _PRIVATE_USE = range(0xE000, 0xF8FF)
 
@@ -43,7 +47,7 @@ class PlainText:
         self, messages: Sequence[Message], tools: Sequence[Tool], kwargs: dict[str, Any]
     ) -> Broken:
         """The parts of a request with no special string in them."""
-        data = [message.model_dump() for message in messages]
+        data = [[message.model_dump(), *_arguments(message)] for message in messages]
         rest = [[tool.model_dump() for tool in tools], kwargs]
         if not any(self._special.search(text) for text in _strings([data, rest])):
             return Broken(messages, tools, kwargs, "")
@@ -190,10 +194,21 @@ def _with_texts(
 def _with_call_texts(call: ToolCall, change: Callable[[str], str]) -> ToolCall:
     called = {
         "name": change(call.function.name),
-        "arguments": change(call.function.arguments),
+        "arguments": _in_arguments(call.function.arguments, change),
     }
     function = call.function.model_copy(update=called)
     return call.model_copy(update={"id": change(call.id), "function": function})
+
+
+def _arguments(message: Message) -> list[Any]:
+    return [object_of(call.function.arguments) for call in message.tool_calls or []]
+
+
+def _in_arguments(text: str, change: Callable[[str], str]) -> str:
+    value = object_of(text)
+    changed = _mapped(value, change)
+    # as it was written, if nothing in it is special
+    return change(text) if changed == value else json.dumps(changed, ensure_ascii=False)
 
 
 def _mapped_tool(tool: Tool, change: Callable[[str], str]) -> Tool:

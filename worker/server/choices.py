@@ -5,6 +5,7 @@ give chunks as they come (``on_scored``, ``on_text``, ``on_end``), and from thos
 the whole choice (``whole``).
 """
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,6 +81,15 @@ class _Said:
         self.calls[piece.index]["function"]["arguments"] += piece.text
         return {"tool_calls": [{"index": piece.index, "function": {"arguments": piece.text}}]}
 
+    @property
+    def broken_off(self) -> bool:
+        """The last call's arguments are no JSON."""
+        try:
+            json.loads(self.calls[-1]["function"]["arguments"])
+        except (ValueError, RecursionError):
+            return True
+        return False
+
     def message(self) -> Chunk:
         content = "".join(self.content)
         reasoning = "".join(self.reasoning) if self.reasoning else None
@@ -121,6 +131,8 @@ class ChatChoice:
     def on_end(self, event: Finished) -> list[Chunk]:
         chunks = self._pieces(self._reader.end())
         called = self._reader.calls > 0 and event.reason == "stop"
+        # a stop string fell into the call: nobody is to be asked to run that
+        called = called and not (event.stop is not None and self._said.broken_off)
         reason = "tool_calls" if called else event.reason
         self._ending = Ending(reason, event.stop, event.closed)
         return [*chunks, chat_last(self._index, self._ending, self._logprobs())]

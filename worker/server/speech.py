@@ -2,9 +2,10 @@
 
 1. A constraint of the request, and no functions: the answer is held to it.
 2. A call is required: the answer is calls, in the model's own format where it can be forced.
+   Their arguments fit, whether or not the function is strict: what can't be enforced is refused.
 3. Functions and a constraint: calls, or an answer held to the constraint.
-4. Functions that are strict, or at most one call: any text, but a call once begun is held to
-   its function's schema.
+4. Functions that are strict, or at most one call: any text, after a thought if the model begins
+   with one, but a call once begun is held to its function's schema.
 5. Else nothing is held: what the model says is read.
 An answer that begins inside a thought is held from the end of that thought on.
 """
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wire.errors import InvalidRequest
 from wire.requests import ChatRequest
 from wire.structured import Constraint
 from wire.tools import FunctionSpec
@@ -56,12 +58,20 @@ class Speech:
         added: dict[str, int] = tokenizer.get_added_vocab()
         end = self._silent_marks.think_end
         self._think_end: str | int = added.get(end, end)
+        marks = [added.get(mark) for mark in (self._silent_marks.think_start, end)]
+        # marks that are no tokens are text, of which rule 4 allows any
+        self._thought = "" if None in marks else "(<[{}]> /(?s:.*)/ <[{}]>)?".format(*marks)
 
     def plan(self, request: ChatRequest, *, in_reasoning: bool) -> Heard:
         """Raises InvalidRequest for a constraint that can't be held."""
         tools, constraint = plan_tools(request), request.constraint()
         grammar = self._grammar(tools, constraint)
-        param = constraint.param if constraint and tools.mode == "none" else "tools"
+        # where calls are required, the constraint is not asked for
+        param = constraint.param if constraint and tools.mode != "required" else "tools"
+        if grammar is not None and request.ignore_eos:
+            # the answer ends where its grammar does
+            message = "ignore_eos can't go with an answer that is held to a form; leave it out"
+            raise InvalidRequest(message, param="ignore_eos")
         if grammar is not None and in_reasoning:
             grammar = after_reasoning(self._think_end, grammar)
         if tools.mode == "none":
@@ -75,10 +85,11 @@ class Speech:
         if tools.mode == "none":
             return grammar_of(constraint) if constraint else None
         if tools.mode == "required":
-            return self._forced.lark(tools.callable, at_most_one=once)
+            held = [tool.model_copy(update={"strict": True}) for tool in tools.callable]
+            return self._forced.lark(held, at_most_one=once)
         if constraint is not None:
             return either(self._forced.lark(tools.callable, at_most_one=once), constraint)
         if tools.guided:
             rules = self._forced.auto_rules(tools.callable, at_most_one=once)
-            return f"start: tc_auto\n{rules}"
+            return f"start: {self._thought} tc_auto\n{rules}"
         return None

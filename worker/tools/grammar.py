@@ -3,7 +3,8 @@
 Rule names: ``tool_calls`` (start mark and all that follows), ``tc_rest`` (all behind the first
 start mark), ``tc_call`` (one call), ``tc_f0``... (one function), ``tc_auto`` (free text, then
 perhaps calls), ``tc_text``, ``tc_head``, ``TC_TEXT``. Schemas pass ``worker.guidance`` first; what
-it refuses is refused here for strict functions, and left to the model for others. Source:
+it refuses is refused here for strict functions (all are, where a call is required), and left to
+the model for others. Source:
 llguidance 1.9, docs/syntax.md, and tests/worker/tools/test_grammar.py.
 """
 
@@ -87,6 +88,7 @@ def _enforceable(tool: FunctionSpec) -> dict[str, Any]:
     except GrammarError as error:
         if tool.strict:
             message = f"the parameters of '{tool.name}' can't be enforced: {error}"
-            raise InvalidRequest(f"{message}; leave out strict", param="tools") from None
+            mend = "simplify them, or let tool_choice be auto and leave out strict"
+            raise InvalidRequest(f"{message}; {mend}", param="tools") from None
         # no promise was made: the model is trusted with the members
         return {}

@@ -142,3 +142,28 @@ def test_tokens_without_text_at_the_very_end_go_with_the_last_of_it() -> None:
 def test_rows_that_ask_for_no_reports_have_none() -> None:
     text = TextStream(Pieces([b"a"]), frozenset(), [])
     assert text.add(0) == Text("a")
+
+
+@given(answers(), st.data(), STOPS)
+def test_of_a_text_that_is_continued_nothing_is_said_again(
+    whole: Answer, data: st.DataObject, stops: list[str]
+) -> None:
+    cut = data.draw(st.integers(0, len(whole.tokens)))
+    text = TextStream(Pieces(whole.tokens, lazy=True), frozenset(), stops, before=range(cut))
+    events: list[Text | None] = []
+    for token in range(cut, len(whole.tokens)):
+        events.append(text.add(token, TokenLogprob(token, -1.0)))
+    events.append(text.end())
+    # a character that began before is the answer's, with what begins it
+    said_before = b"".join(whole.tokens[:cut]).decode("utf-8", "ignore")
+    final = truncated(whole.text[len(said_before) :], stops)
+    assert "".join(event.text for event in events if event) == final
+    begins = [max(0, at - len(said_before)) for at in whole.begins()[cut:]]
+    reported = [report.token for event in events if event for report in event.tokens]
+    assert reported == [cut + i for i, at in enumerate(begins) if at < len(final)]
+
+
+def test_a_space_at_the_end_of_a_prompt_is_not_said_again() -> None:
+    pieces = Pieces([b"a", b" ", b" b"], lazy=True)
+    text = TextStream(pieces, frozenset(), [], before=[0, 1])
+    assert text.add(2, TokenLogprob(2, -1.0)) == Text(" b", (TokenLogprob(2, -1.0),))

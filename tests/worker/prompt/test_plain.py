@@ -182,3 +182,27 @@ def test_which_added_tokens_count() -> None:
     assert broken.kwargs == {"x": [f"<{mark}a>"]}
     untouched = plain.broken(chat(["<b>\n\n"]).messages, [], {})
     assert untouched.separator == ""
+
+
+@pytest.mark.parametrize("name", FAKE)
+@pytest.mark.parametrize("typed", ["<|end|>", "\\u003c|end|>", "<\\u007cend|\\u003E", "<\\/s>"])
+def test_a_special_string_that_an_escape_hides_in_arguments(name: str, typed: str) -> None:
+    """The template got the object, and with it the string: the call's text ended the turn."""
+    harmless, hidden = (called(FAKE[name], text) for text in ("x", typed))
+    assert special_ids(FAKE[name], hidden) == special_ids(FAKE[name], harmless)
+
+
+def test_arguments_that_no_text_can_hold_stay_as_they_were_written() -> None:
+    found = called(FAKE["chatml_tools"], "\\ud800")
+    assert "\\ud800" in FAKE["chatml_tools"].tokenizer.decode(found)
+
+
+def called(prompter: Prompter, argument: str) -> list[int]:
+    function = {"name": "f", "arguments": f'{{"a": "{argument}"}}'}
+    messages = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "tool_calls": [{"id": "abcdefghi", "function": function}]},
+        {"role": "tool", "tool_call_id": "abcdefghi", "content": "r"},
+    ]
+    body = {"model": "m", "messages": messages, "tools": [TOOL]}
+    return prompter.chat(ChatRequest.model_validate(body)).tokens

@@ -105,6 +105,22 @@ def test_calls_cut_off_by_the_limit_end_by_it() -> None:
     assert chunks[-1]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (CALL[: CALL.index("}}")], "stop"),
+        (CALL[: CALL.index(": 1")], "stop"),
+        (CALL[: CALL.index("</")], "tool_calls"),
+        (CALL + CALL[: CALL.index(": 1")], "stop"),
+    ],
+)
+def test_a_call_that_a_stop_string_broke_off_is_not_to_be_run(text: str, reason: str) -> None:
+    choice = ChatChoice(0, reading(), None)
+    chunks = run(choice, [text], finished(stop="x"))
+    assert (chunks[-1]["finish_reason"], chunks[-1]["stop_reason"]) == (reason, "x")
+    assert choice.whole()["finish_reason"] == reason
+
+
 def test_an_answer_without_a_word_is_an_empty_text() -> None:
     choice = ChatChoice(0, PlainReader(), None)
     run(choice, [], finished())

@@ -7,6 +7,7 @@ import pytest
 from mlx_lm.utils import load_tokenizer
 
 from tests.worker.conftest import ROOT
+from wire.errors import InvalidRequest
 from wire.requests import ChatRequest, parse_chat
 from wire.tools import CalledFunction, ToolCall
 from worker.guidance.compiler import Compiler
@@ -73,6 +74,8 @@ def test_rule_2_a_call_is_required(choice: Any, form: Any) -> None:
 
 def test_rule_3_functions_and_a_constraint() -> None:
     heard = plan(tools=[tool()], response_format=FORM)
+    # what does not compile is the constraint: schemas of functions are checked one by one
+    assert heard.param == "response_format"
     assert heard.grammar is not None
     assert accepts(heard.grammar, CALL)
     assert accepts(heard.grammar, '{"a":1}')
@@ -106,3 +109,19 @@ def test_no_call_may_be_made_and_none_is_looked_for() -> None:
     heard = plan(tools=[tool()], tool_choice="none")
     assert heard.grammar is None
     assert not heard.reads
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [tool()], "tool_choice": "required"},
+        {"tools": [tool(strict=True)]},
+        {"tools": [tool()], "parallel_tool_calls": False},
+    ],
+)
+def test_a_held_answer_has_an_end(fields: dict[str, Any]) -> None:
+    """ignore_eos was taken, and not honoured."""
+    with pytest.raises(InvalidRequest) as caught:
+        plan(**fields, ignore_eos=True)
+    assert caught.value.param == "ignore_eos"
+    assert plan(tools=[tool()], ignore_eos=True).grammar is None
