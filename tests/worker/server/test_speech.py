@@ -72,6 +72,17 @@ def test_rule_2_a_call_is_required(choice: Any, form: Any) -> None:
     assert heard.reads
 
 
+def test_rule_2_what_cannot_be_enforced_is_refused() -> None:
+    """A function that is not strict was called with anything, though the call was required."""
+    loose = tool()
+    loose["function"]["parameters"] = {"type": "object", "not": {"required": ["a"]}}
+    for choice in ("required", {"type": "function", "function": {"name": "f"}}):
+        with pytest.raises(InvalidRequest, match="not cannot be enforced") as caught:
+            plan(tools=[loose], tool_choice=choice)
+        assert caught.value.param == "tools"
+    assert plan(tools=[loose]).grammar is None
+
+
 def test_rule_3_functions_and_a_constraint() -> None:
     heard = plan(tools=[tool()], response_format=FORM)
     # what does not compile is the constraint: schemas of functions are checked one by one
