@@ -57,6 +57,7 @@ class Paths:
         choices: list[Choice] = [
             partial(self.ranks.first, marks_first=False),
             partial(self.ranks.first, marks_first=True),
+            self.ranks.leaving,
             *[partial(self.ranks.any, random=random)] * (_RANDOM_WALKS if thorough else 0),
         ]
         walks = (self._walk(matcher, limit, c, at > 1) for at, c in enumerate(choices))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from tests.worker.guidance.conftest import PADDED, Dice
 from wire.errors import EngineFailed
@@ -175,3 +176,33 @@ def test_a_token_outside_the_grammar_ends_the_row(apertus: Dice) -> None:
     run = apertus.compiler.compile(person()).start(0, 10)
     with pytest.raises(EngineFailed):
         run(mx.array([300]), mx.zeros((1, PADDED)))
+
+
+@pytest.mark.parametrize("begun", ['{"value":0.00', '{"value":1,"children":[{"value":2'])
+def test_there_is_a_way_out_of_a_number_in_a_recursive_schema(apertus: Dice, begun: str) -> None:
+    """Plans stayed in the number: digits came before the comma, and 0.000... never ends."""
+    value = {"type": "number", "minimum": 0, "maximum": 3}
+    tree = {
+        "type": "object",
+        "properties": {
+            "value": value,
+            "children": {"type": "array", "items": {"$ref": "#/$defs/tree"}},
+            "next": {"anyOf": [{"$ref": "#/$defs/tree"}, {"type": "null"}]},
+        },
+        "required": ["value", "children", "next"],
+        "additionalProperties": False,
+    }
+    schema = {"$defs": {"tree": tree}, "$ref": "#/$defs/tree"}
+    guide = apertus.compiler.compile(grammar_of(constraint("json_schema", json.dumps(schema))))
+    tokens = apertus.tokenizer.encode(begun, add_special_tokens=False)
+    run = guide.start(0, len(tokens) + 60)
+    for n in range(1, 100):
+        masked = run(mx.array(tokens[:n]), mx.zeros((1, PADDED)))
+        if run.done:
+            break
+        if n >= len(tokens):
+            tokens.append(int(mx.argmax(masked[0]).item()))
+    answer = json.loads(
+        apertus.compiler.decoded([token for token in tokens if token not in apertus.eos])
+    )
+    Draft202012Validator(schema).validate(answer)
