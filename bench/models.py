@@ -67,7 +67,7 @@ def _random(cache: Path) -> BenchModel:
             fresh = Path(scratch) / "fresh"
             _write_base(fresh / "model")
             for seed, name in enumerate(names, start=1):
-                _write_adapter(fresh / "adapters" / name, seed)
+                write_adapter(fresh / "adapters" / name, seed)
             _write_fleets(fresh, "m24", "model", {name: f"adapters/{name}" for name in names})
             fresh.rename(folder)
     return BenchModel(
@@ -177,19 +177,19 @@ def _base_weights(vocabulary: int, special: list[int]) -> Tensors:
     return weights
 
 
-def _write_adapter(folder: Path, seed: int) -> None:
-    """MLX format: A (in, rank), B (rank, out)."""
+def write_adapter(folder: Path, seed: int, rank: int = RANK) -> None:
+    """One of m24. MLX format: A (in, rank), B (rank, out)."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(seed)
     weights: Tensors = {}
     for layer in range(LAYERS):
         for name, (wide_out, wide_in) in _shapes().items():
             at = f"model.layers.{layer}.self_attn.{name}"
-            weights[f"{at}.lora_a"] = _normal(random, (wide_in, RANK), wide_in**-0.5)
-            weights[f"{at}.lora_b"] = _normal(random, (RANK, wide_out), 0.1)
+            weights[f"{at}.lora_a"] = _normal(random, (wide_in, rank), wide_in**-0.5)
+            weights[f"{at}.lora_b"] = _normal(random, (rank, wide_out), 0.1)
     save_file(weights, folder / "adapters.safetensors")
     keys = [f"self_attn.{name}" for name in _shapes()]
-    parameters = {"rank": RANK, "scale": SCALE, "dropout": 0.0, "keys": keys}
+    parameters = {"rank": rank, "scale": SCALE, "dropout": 0.0, "keys": keys}
     config = {"fine_tune_type": "lora", "num_layers": LAYERS, "lora_parameters": parameters}
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2), "utf-8")
 

@@ -11,7 +11,7 @@ from fleet.errors import FleetError
 from fleet.find import find_fleet
 from fleet.load import load_fleet
 from fleet.schema import Fleet
-from worker.blas import prefer_openblas
+from worker.blas import default_cache, prefer_openblas
 
 EXIT_CONFIG = 78
 
@@ -20,7 +20,9 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, check the fleet file, serve. Returns the exit code."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    # the hub's client (its HTTP library changed its name) tells of every request
+    for chatty in ("uvicorn.error", "httpx", "httpx2"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         config = find_fleet(args.config, Path.cwd())
         fleet = load_fleet(config)
@@ -28,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     except FleetError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for the user)
         return EXIT_CONFIG
-    blas = prefer_openblas(_cache_dir())
+    blas = prefer_openblas(default_cache())
     # MLX binds its BLAS when first imported: nothing above may import it
     process = import_module("worker.process")
     listen = process.Listen(args.uds, args.host, args.port)
@@ -65,11 +67,6 @@ def _base(fleet: Fleet, asked: str | None, path: Path) -> str:
         what = f"base '{asked}' is not an mlx base of it" if asked else "it has several bases"
         raise FleetError(path, None, f"{what}; choose with --base: {known}")
     return asked
-
-
-def _cache_dir() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "ailiance"
 
 
 def run() -> None:

@@ -22,6 +22,12 @@ SYSTEM_LIBRARY = "libopenblas.so.0"
 SYMBOLS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
 
 
+def default_cache() -> Path:
+    """Where a copy of the wheel's library is kept, by the XDG base directory specification."""
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "ailiance"
+
+
 def prefer_openblas(cache_dir: Path) -> str:
     """Load OpenBLAS globally if this platform gains from it; say which BLAS is in use.
 

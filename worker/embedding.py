@@ -13,8 +13,8 @@ from mlx import nn
 from mlx_lm.models.cache import make_prompt_cache
 
 from fleet.errors import SourceError
-from worker.lora.layers import Active
 from worker.lora.plan import BARE
+from worker.lora.rows import Active
 
 # one pass holds up the rows that are being generated, so a long input takes several
 PASS_TOKENS = 512

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import mlx.core as mx
 import pytest
@@ -30,9 +31,14 @@ from worker.engine.observer import Silent
 from worker.engine.prefixes import PrefixStore
 from worker.engine.request import Finished, SamplingParams
 from worker.engine.scheduler import PREFILL_STEP_TOKENS, Scheduler
-from worker.load import Loaded
+from worker.load import Loaded, probe
 from worker.lora.files import AdapterFiles
 from worker.lora.model import AdapterModel
+from worker.residency.adapters import Registry
+from worker.residency.hosting import HostCopies
+from worker.residency.loader import Loader
+from worker.residency.paging import Memory, Paging
+from worker.residency.policy import Budget
 
 
 def check(asked: Sequence[Asked], alone: Alone) -> None:
@@ -164,9 +170,15 @@ def test_one_adapter_twice_and_another_with_one_prompt_in_one_batch(
 
 
 def tiny_scheduler(adapters: Sequence[AdapterFiles], prefixes: PrefixStore) -> Scheduler:
-    model = AdapterModel(tiny_model(), adapters, mx.float32)
-    digests = {None: "base", **{adapter.name: adapter.digest for adapter in adapters}}
-    return Scheduler(model, [], VOCABULARY, digests, prefixes, 4, Silent())
+    model = AdapterModel(tiny_model(), len(adapters) + 1, mx.float32)
+    registry, loader = Registry(), Loader()
+    host = HostCopies(loader, lambda version: pytest.fail(f"{version.name} was read"))
+    memory = Memory(model, len(adapters), host, Budget(float("inf"), 0, 0))
+    prove = partial(probe, model, VOCABULARY)
+    paging = Paging(memory, registry.versions, prove, Silent())
+    for adapter in adapters:
+        registry.put(paging.load(adapter))
+    return Scheduler(model, [], VOCABULARY, "base", paging, prefixes, 4, Silent())
 
 
 def test_prefix_of_an_adapter_replaced_under_its_name_is_never_served() -> None:

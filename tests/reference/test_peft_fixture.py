@@ -36,7 +36,10 @@ def served(base: str) -> tuple[AdapterModel, dict[str, str], list[AdapterFiles]]
         for name, entry in fleet.adapters_of(base).items()
     ]
     digests = {"": loaded.digest} | {file.name: file.digest for file in files}
-    return AdapterModel(loaded.model, files, loaded.dtype), digests, files
+    model = AdapterModel(loaded.model, len(files), loaded.dtype)
+    for slot, file in enumerate(files, start=1):
+        model.put(slot, file)
+    return model, digests, files
 
 
 def check_current(base: str) -> None:
@@ -73,10 +76,11 @@ def test_fixture_was_made_from_these_weights(base: str) -> None:
 @pytest.mark.parametrize(("base", "adapter"), ADAPTERS, ids=lambda part: part or "bare")
 def test_adapter_alone_is_that_of_peft(base: str, adapter: str) -> None:
     check_current(base)
-    model, *_ = served(base)
+    model, _, files = served(base)
+    slots = {"": 0} | {file.name: slot for slot, file in enumerate(files, start=1)}
     entry = FIXED["bases"][base]
     for tokens, row in zip(entry["tokens"], entry["adapters"][adapter]["rows"], strict=True):
-        check_row(model.logits(mx.array([tokens]), adapter or None)[0], row, tokens, adapter)
+        check_row(model.logits(mx.array([tokens]), slots[adapter])[0], row, tokens, adapter)
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -89,8 +93,9 @@ def test_rows_of_a_mixed_batch_are_those_of_peft(base: str) -> None:
         (name, i) for i in range(len(entry["tokens"])) for name in ["", *(f.name for f in files)]
     ]
     tokens = mx.array([entry["tokens"][i] for _, i in batch])
-    *kv, _ = model.new_cache(None)
-    slots = BatchSlots([model.slots.get(name, 0) for name, _ in batch])
+    *kv, _ = model.new_cache(0)
+    names = ["", *(f.name for f in files)]
+    slots = BatchSlots([names.index(name) for name, _ in batch])
     logits = model(tokens, cache=[*(c.merge([c] * len(batch)) for c in kv), slots])
     checked = 0
     for at, (name, i) in enumerate(batch):

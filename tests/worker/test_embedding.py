@@ -13,8 +13,8 @@ from tests.worker.lora.tiny import VOCABULARY, tiny_model
 from worker.base import LoadedBase, load_base
 from worker.embedding import PASS_TOKENS, Embedder
 from worker.lora.files import read_adapter
-from worker.lora.layers import Active
 from worker.lora.model import AdapterModel, linear_layers
+from worker.lora.rows import Active
 from worker.lora.slots import BatchSlots
 
 DEMO = Path(__file__).resolve().parents[2] / "demo"
@@ -31,7 +31,9 @@ def adapted(base: LoadedBase) -> AdapterModel:
     """The base with one adapter wrapped around its layers."""
     source = DEMO / "adapters" / ADAPTER[base.name]
     file = read_adapter(ADAPTER[base.name], source, linear_layers(base.model))
-    return AdapterModel(base.model, [file], base.dtype)
+    model = AdapterModel(base.model, 1, base.dtype)
+    model.put(1, file)
+    return model
 
 
 def some_tokens(length: int) -> list[int]:
@@ -86,12 +88,11 @@ def test_what_feeds_the_head_of_the_bases_that_ship(pair: Pair) -> None:
 
 def test_rows_with_adapters_between_the_passes(pair: Pair) -> None:
     bare, model, embedder = pair
-    adapter = next(iter(model.slots))
     tokens = some_tokens(3 * PASS_TOKENS)
 
     def decode(disturb: bool) -> tuple[list[int], list[float]]:
-        *cache, _ = model.new_cache(adapter)
-        rows = [*cache, BatchSlots([model.slots[adapter]])]
+        *cache, _ = model.new_cache(1)
+        rows = [*cache, BatchSlots([1])]
         embedding, vector, drawn = embedder.start(tokens), None, [5]
         for _ in range(3):
             logits = model(mx.array([drawn[-1:]]), rows)
@@ -102,7 +103,7 @@ def test_rows_with_adapters_between_the_passes(pair: Pair) -> None:
     drawn, vector = decode(disturb=True)
     assert drawn == decode(disturb=False)[0]
     np.testing.assert_allclose(vector, reference(bare, tokens), atol=1e-5)
-    model.active.publish([model.slots[adapter]])
+    model.active.publish([1])
     assert run(embedder, tokens) == pytest.approx(vector, abs=1e-6)
 
 
@@ -118,7 +119,7 @@ def test_two_inputs_at_once_do_not_mix(pair: Pair) -> None:
 @pytest.mark.parametrize("bits", [None, 4])
 def test_a_head_of_its_own_and_quantised_layers(bits: int | None) -> None:
     model = tiny_model(bits)
-    embedder = Embedder.load("b", model, AdapterModel(model, [], mx.float32).active, VOCABULARY)
+    embedder = Embedder.load("b", model, AdapterModel(model, 1, mx.float32).active, VOCABULARY)
     states = np.array(model.model(mx.array([[3, 9, 4]])))[0].mean(axis=0)
     expected = states / np.linalg.norm(states)
     np.testing.assert_allclose(run(embedder, [3, 9, 4]), expected, atol=1e-5)
@@ -155,12 +156,12 @@ class Outer(nn.Module):
 
 def test_logits_that_are_scaled_are_explained() -> None:
     model = Outer(leaky=False, scale=0.25)
-    active = AdapterModel(tiny_model(), [], mx.float32).active
+    active = AdapterModel(tiny_model(), 1, mx.float32).active
     assert Embedder.load("b", model, active, 64).size == 8
 
 
 @pytest.mark.parametrize("model", [Outer(leaky=True), Outer(leaky=False, name="backbone")])
 def test_a_base_whose_states_are_not_found_is_refused(model: Outer) -> None:
-    active: Active = AdapterModel(tiny_model(), [], mx.float32).active
+    active: Active = AdapterModel(tiny_model(), 1, mx.float32).active
     with pytest.raises(SourceError, match=r"b: can't serve .* set bases\.b\.embeddings: false"):
         Embedder.load("b", model, active, 64)

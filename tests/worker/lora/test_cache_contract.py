@@ -18,8 +18,7 @@ from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBat
 from mlx_lm.models.cache import LRUPromptCache, can_trim_prompt_cache, trim_prompt_cache
 from mlx_lm.sample_utils import greedy_sampler
 
-from tests.worker.lora.tiny import ALL, greedy_alone, paths_of, random_adapter, tiny_model
-from worker.lora.model import AdapterModel
+from tests.worker.lora.tiny import ALL, greedy_alone, model_with, paths_of, random_adapter
 from worker.lora.slots import BatchSlots, RowSlot
 
 ADAPTERS = [random_adapter(str(i), paths_of(ALL), seed=i) for i in (1, 2, 3)]
@@ -145,7 +144,7 @@ class Probe:
     """An adapter model that keeps the slots of each forward pass."""
 
     def __init__(self) -> None:
-        self.model = AdapterModel(tiny_model(), ADAPTERS, mx.float32)
+        self.model = model_with(ADAPTERS)
         self.passes: list[tuple[tuple[int, int], list[int]]] = []
 
     def __call__(self, inputs: mx.array, cache: list[Any]) -> mx.array:
@@ -165,7 +164,7 @@ def insert(
     return generator.insert(
         [list(PROMPTS[i]) for i in range(len(names))],
         max_tokens=[max_tokens] * len(names),
-        caches=[probe.model.new_cache(name) for name in names],
+        caches=[probe.model.new_cache(0 if name is None else int(name)) for name in names],
         samplers=[greedy_sampler] * len(names),
         stop_sequences=[StopSequences()] * len(names),
     )

@@ -93,6 +93,21 @@ def test_transposed_factors_are_the_plain_formula(
     assert mx.allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("rows", [[0], [3, 1], [5, 0, 2, 4]], ids=str)
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("kernel", [gather_kernel, batched_kernel])
+def test_some_rows_of_a_batch_are_the_plain_formula(
+    kernel: Kernel, length: int, rows: list[int]
+) -> None:
+    """The rows of one rank bucket are read where they stand in the batch."""
+    x = mx.random.normal((6, length, IN))
+    factors = mx.random.normal((SLOTS, OUT, IN)).swapaxes(-1, -2)
+    lanes = [4, 1, 4, 0][: len(rows)]
+    found = kernel(x, factors, mx.array(lanes, mx.uint32), mx.array(rows, mx.uint32))
+    expected = mx.stack([x[row] @ factors[lane] for row, lane in zip(rows, lanes, strict=True)])
+    assert mx.allclose(found, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [mx.float32, *HALF], ids=str)
 def test_chosen_kernel_computes_on_this_device(dtype: mx.Dtype) -> None:
     check(choose_kernel(dtype), INDICES["many rows"], 2, dtype)

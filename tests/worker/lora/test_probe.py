@@ -6,16 +6,15 @@ import mlx.core as mx
 import pytest
 
 from fleet.errors import SourceError
-from tests.worker.lora.tiny import ALL, VOCABULARY, paths_of, random_adapter, tiny_model
+from tests.worker.lora.tiny import ALL, VOCABULARY, model_with, paths_of, random_adapter, tiny_model
 from worker.lora.files import AdapterFiles, Factors
-from worker.lora.model import AdapterModel
-from worker.lora.probe import probe_adapter
+from worker.lora.probe import probe_slot
 
 
 def probed(adapter: AdapterFiles) -> float:
     other = random_adapter("other", paths_of(ALL), seed=9)
-    model = AdapterModel(tiny_model(), [other, adapter], mx.float32)
-    return probe_adapter(model, adapter.name, VOCABULARY)
+    model = model_with([other, adapter])
+    return probe_slot(model, adapter.name, 2, VOCABULARY)
 
 
 def scaled_b(adapter: AdapterFiles, times: float) -> AdapterFiles:
@@ -27,10 +26,10 @@ def scaled_b(adapter: AdapterFiles, times: float) -> AdapterFiles:
 
 def test_effect_is_the_largest_change_of_a_logit() -> None:
     adapter = random_adapter("good", paths_of(ALL), seed=1)
-    model = AdapterModel(tiny_model(), [adapter], mx.float32)
+    model = model_with([adapter])
     tokens = mx.arange(0, VOCABULARY, VOCABULARY // 16)[None, :16]
-    delta = model.logits(tokens, "good") - tiny_model()(tokens)
-    assert probe_adapter(model, "good", VOCABULARY) == pytest.approx(
+    delta = model.logits(tokens, 1) - tiny_model()(tokens)
+    assert probe_slot(model, "good", 1, VOCABULARY) == pytest.approx(
         mx.abs(delta).max().item(), abs=1e-4
     )
 
@@ -50,5 +49,5 @@ def test_adapter_that_breaks_the_logits_is_refused(value: float) -> None:
 
 @pytest.mark.parametrize("vocabulary", [2, 15, 17, VOCABULARY])
 def test_any_vocabulary_size_is_probed(vocabulary: int) -> None:
-    model = AdapterModel(tiny_model(), [random_adapter("good", paths_of(ALL))], mx.float32)
-    assert probe_adapter(model, "good", vocabulary) > 0
+    model = model_with([random_adapter("good", paths_of(ALL))])
+    assert probe_slot(model, "good", 1, vocabulary) > 0

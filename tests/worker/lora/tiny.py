@@ -1,16 +1,18 @@
 """A tiny model, random adapters for it, and mlx-lm's own LoRA layers as the yardstick."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
 from mlx import nn
 from mlx.utils import tree_unflatten
 from mlx_lm.models.llama import Model, ModelArgs
+from mlx_lm.tuner.dora import DoRALinear
 from mlx_lm.tuner.lora import LoRALinear as YardstickLinear
 
 from worker.lora.files import AdapterFiles, Factors
-from worker.lora.model import linear_layers
+from worker.lora.model import AdapterModel, linear_layers
 
 VOCABULARY = 64
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
@@ -62,6 +64,29 @@ def random_adapter(
     return AdapterFiles(name, Path(name), "mlx", f"digest-{name}", rank, factors)
 
 
+def with_magnitude(adapter: AdapterFiles) -> AdapterFiles:
+    """The same as DoRA: magnitudes that are not those of the base, but near them."""
+    modules = dict(tiny_model().named_modules())
+    factors: dict[str, Factors] = {}
+    for at, (path, f) in enumerate(adapter.factors.items()):
+        norm = mx.linalg.norm(modules[path].weight, axis=1)
+        spread = mx.random.uniform(0.7, 1.4, norm.shape, key=mx.random.key(at))
+        factors[path] = replace(f, magnitude=norm * spread)
+    return replace(adapter, factors=factors)
+
+
+def model_with(
+    adapters: Sequence[AdapterFiles],
+    base: nn.Module | None = None,
+    dtype: mx.Dtype = mx.float32,
+) -> AdapterModel:
+    """The tiny model, or another base, with the adapters in slots 1 and up."""
+    model = AdapterModel(tiny_model() if base is None else base, max(1, len(adapters)), dtype)
+    for slot, adapter in enumerate(adapters, start=1):
+        model.put(slot, adapter)
+    return model
+
+
 def yardstick(adapter: AdapterFiles | None, bits: int | None = None) -> Model:
     """A fresh tiny model with one adapter in mlx-lm's own LoRA layers, or with none."""
     model = tiny_model(bits)
@@ -71,8 +96,11 @@ def yardstick(adapter: AdapterFiles | None, bits: int | None = None) -> Model:
     layers = []
     for path, factors in adapter.factors.items():
         rank = factors.a.shape[1]
-        layer = YardstickLinear.from_base(modules[path], r=rank, scale=factors.scale)
+        kind = YardstickLinear if factors.magnitude is None else DoRALinear
+        layer = kind.from_base(modules[path], r=rank, scale=factors.scale)
         layer.lora_a, layer.lora_b = factors.a, factors.b
+        if factors.magnitude is not None:
+            layer.m = factors.magnitude
         layers.append((path, layer))
     model.update_modules(tree_unflatten(layers))
     return model.eval()
