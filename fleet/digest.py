@@ -1,8 +1,9 @@
 """SHA-256 of what answers: identity is content, never a name."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 _CHUNK_BYTES = 1 << 20
 
@@ -15,8 +16,20 @@ def digest_files(files: Iterable[Path]) -> str:
         with file.open("rb") as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 content.update(chunk)
-        total.update(f"{file.name}\0{content.hexdigest()}\n".encode())
+        _add(total, file.name, content.hexdigest())
     return total.hexdigest()
+
+
+def digest_contents(digests: Mapping[str, str]) -> str:
+    """The same of files already read: name -> hex digest of the content."""
+    total = hashlib.sha256()
+    for name in sorted(digests):
+        _add(total, name, digests[name])
+    return total.hexdigest()
+
+
+def _add(total: Any, name: str, digest: str) -> None:
+    total.update(f"{name}\0{digest}\n".encode())
 
 
 def fingerprint(base_digest: str, adapter_digest: str | None) -> str:

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from fleet.digest import digest_files, fingerprint
+from fleet.digest import digest_contents, digest_files, fingerprint
 
 FILES = {"adapter_config.json": b"{}", "adapters.safetensors": b"\x00\x01" * 1000}
 
@@ -18,6 +18,11 @@ def write(folder, files=FILES):
 
 def test_the_same_content_elsewhere_has_the_same_digest(tmp_path):
     assert digest_files(write(tmp_path / "a")) == digest_files(write(tmp_path / "b" / "c"))
+
+
+def test_contents_that_were_read_already_have_the_digest_of_their_files(tmp_path):
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+    assert digest_contents(digests) == digest_files(write(tmp_path))
 
 
 def test_the_order_of_the_files_does_not_matter(tmp_path):
