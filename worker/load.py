@@ -5,26 +5,39 @@ Runs on the engine thread, which owns MLX from the first array on.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-from fleet.schema import Fleet
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from fleet.errors import SourceError
+from fleet.schema import Base, Fleet
 from worker.base import LoadedBase, load_base
 from worker.embedding import Embedder
 from worker.engine.observer import Observer
 from worker.engine.prefixes import PrefixStore
 from worker.engine.scheduler import Scheduler
-from worker.lora.files import AdapterFiles, read_adapter
-from worker.lora.model import AdapterModel, linear_layers
-from worker.lora.probe import probe_adapter
-from worker.server.resident import Resident, ResidentAdapter
-from worker.source import local_folder
+from worker.lora.files import AdapterFiles, Shape, read_adapter
+from worker.lora.model import AdapterModel
+from worker.lora.probe import probe_slot
+from worker.lora.targets import linear_layers
+from worker.residency.adapters import AdapterVersion, Registry
+from worker.residency.hosting import HostCopies
+from worker.residency.loader import Loader
+from worker.residency.paging import Memory, Paging
+from worker.residency.policy import Budget
+from worker.server.resident import Resident
+from worker.source import client_folder, local_folder
 
 log = logging.getLogger("ailiance.load")
 
 PREFIX_ENTRIES = 128
 PREFIX_BYTES = 256 << 20
+# of what a memory_bytes leaves beside the weights, stored prefixes get this part at most
+PREFIX_PART = 8
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,10 @@ class Loaded:
     scheduler: Scheduler
     tokenizer: Any
     embedder: Embedder | None
+    paging: Paging
+    loader: Loader
+    read_from: Callable[[str, str], AdapterFiles]
+    """Reads the adapter that a client named, by name and source; for the loader's thread."""
 
 
 def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loaded:
@@ -45,30 +62,38 @@ def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loade
         name, local_folder(fleet, name, config.model), config.dtype, config.max_model_len
     )
     layers = linear_layers(base.model)
-    files: list[AdapterFiles] = []
-    read_s: dict[str, float] = {}
-    for adapter, entry in fleet.adapters_of(name).items():
-        begun = time.monotonic()
-        files.append(read_adapter(adapter, local_folder(fleet, adapter, entry.source), layers))
-        read_s[adapter] = time.monotonic() - begun
-    model = AdapterModel(base.model, files, base.dtype)
-    adapters = _prove(model, files, read_s, base.vocabulary)
+    # one more than rows may use: where an adapter is proved while all others are taken
+    model = AdapterModel(base.model, config.slots + 1, base.dtype)
+    read = _Timed(layers, observer)
+    budget = plan_budget(name, base, config)
+    registry = Registry()
+    loader = Loader()
+    host = HostCopies(loader, lambda version: read(version.name, version.path))
+    paging = Paging(
+        Memory(model, config.slots, host, budget.budget),
+        registry.versions,
+        partial(probe, model, base.vocabulary),
+        observer,
+    )
+    _load_adapters(fleet, name, read, paging, registry)
     resident = Resident(
         base=name,
         root=config.model,
         base_digest=base.digest,
         max_model_len=base.max_model_len,
         vocabulary=base.vocabulary,
+        slots=config.slots,
         blas=blas,
         created=int(time.time()),
-        adapters=adapters,
+        registry=registry,
     )
     scheduler = Scheduler(
         model,
         sorted(base.tokenizer.eos_token_ids),
         base.vocabulary,
-        resident.digests(),
-        PrefixStore(PREFIX_ENTRIES, PREFIX_BYTES),
+        base.digest,
+        paging,
+        PrefixStore(PREFIX_ENTRIES, budget.prefix_bytes),
         config.max_rows,
         observer,
     )
@@ -77,33 +102,89 @@ def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loade
         if config.embeddings
         else None
     )
-    return Loaded(base, resident, scheduler, base.tokenizer, embedder)
+
+    def read_from(adapter: str, source: str) -> AdapterFiles:
+        return read(adapter, client_folder(fleet, adapter, source))
+
+    return Loaded(base, resident, scheduler, base.tokenizer, embedder, paging, loader, read_from)
 
 
-def _prove(
-    model: AdapterModel, files: Sequence[AdapterFiles], read_s: dict[str, float], vocabulary: int
-) -> dict[str, ResidentAdapter]:
-    adapters: dict[str, ResidentAdapter] = {}
-    for file in files:
-        begun = time.monotonic()
-        effect = probe_adapter(model, file.name, vocabulary)
-        adapters[file.name] = ResidentAdapter(
-            name=file.name,
-            format=file.format,
-            digest=file.digest,
-            rank=file.rank,
-            layers=len(file.factors),
-            nbytes=file.nbytes,
-            effect=effect,
-            load_s=read_s[file.name] + time.monotonic() - begun,
+def probe(model: AdapterModel, vocabulary: int, name: str, slot: int) -> float:
+    """The effect of what is in a slot. Raises SourceError where it has none."""
+    return probe_slot(model, name, slot, vocabulary)
+
+
+class _Timed:
+    """Reads adapters of one base, on any thread, and says how long each took."""
+
+    def __init__(self, layers: Mapping[str, Shape], observer: Observer) -> None:
+        self._layers = layers
+        self._observer = observer
+
+    def __call__(self, name: str, path: Any) -> AdapterFiles:
+        begun_s = time.monotonic()
+        files = read_adapter(name, path, self._layers)
+        self._observer.on_adapter_read(time.monotonic() - begun_s)
+        return files
+
+
+def _load_adapters(
+    fleet: Fleet, base: str, read: _Timed, paging: Paging, registry: Registry
+) -> None:
+    """All of the file, the pinned ones first, so that they are in slots."""
+    entries = fleet.adapters_of(base)
+    loaded: dict[str, AdapterVersion] = {}
+    paging.expect(len(entries))
+    for name in sorted(entries, key=lambda name: not entries[name].pinned):
+        files = read(name, local_folder(fleet, name, entries[name].source))
+        loaded[name] = paging.load(files, pinned=entries[name].pinned)
+        log_loaded(loaded[name])
+    for name in entries:
+        registry.put(loaded[name])
+
+
+def log_loaded(version: AdapterVersion) -> None:
+    log.info(
+        "adapter %s: %s, rank %d, %d layers, max |delta logit| %.2f, sha256 %s",
+        version.name,
+        version.format,
+        version.rank,
+        version.layers,
+        version.effect,
+        version.digest[:12],
+    )
+
+
+@dataclass(frozen=True)
+class BasePlan:
+    """The budget of a base, and the part of it that stored prefixes may take."""
+
+    budget: Budget
+    prefix_bytes: int
+
+
+def plan_budget(name: str, base: LoadedBase, config: Base) -> BasePlan:
+    """Raises SourceError where the weights alone are more than ``memory_bytes``."""
+    per_token = kv_token_bytes(base.config, base.dtype.size)
+    if config.memory_bytes is None:
+        return BasePlan(Budget(float("inf"), 0, per_token), PREFIX_BYTES)
+    leaves = cast(list[tuple[str, mx.array]], tree_flatten(base.model.parameters()))
+    weights = sum(leaf.nbytes for _, leaf in leaves)
+    left = config.memory_bytes - weights
+    if left <= 0:
+        raise SourceError(
+            name,
+            f"its weights have {weights} bytes, and memory_bytes is {config.memory_bytes}; "
+            f"raise bases.{name}.memory_bytes",
         )
-        log.info(
-            "adapter %s: %s, rank %d, %d layers, max |delta logit| %.2f, sha256 %s",
-            file.name,
-            file.format,
-            file.rank,
-            len(file.factors),
-            effect,
-            file.digest[:12],
-        )
-    return adapters
+    prefixes = min(PREFIX_BYTES, left // PREFIX_PART)
+    return BasePlan(Budget(config.memory_bytes, weights + prefixes, per_token), prefixes)
+
+
+def kv_token_bytes(config: Mapping[str, Any], dtype_bytes: int) -> int:
+    """Keys and values of one token in all layers, by the base's config."""
+    text = cast(Mapping[str, Any], config.get("text_config", config))
+    heads = int(text["num_attention_heads"])
+    width = text.get("head_dim") or int(text["hidden_size"]) // heads
+    kv_heads = text.get("num_key_value_heads") or heads
+    return int(text["num_hidden_layers"]) * int(kv_heads) * int(width) * 2 * dtype_bytes

@@ -27,6 +27,7 @@ from worker.engine.text import TextStream, new_text_stream
 from worker.guidance.compiler import Compiler
 from worker.load import Loaded, load_worker
 from worker.prompt.prompter import Prompter
+from worker.server.adapters import Adapters
 from worker.server.app import Service, build_app
 from worker.server.defaults import SamplingDefaults
 from worker.server.embeddings import Embeddings
@@ -84,16 +85,18 @@ async def _serve(fleet: Fleet, base: str, blas: str, listen: Listen) -> int:
     await engine.start(start)
     resident = loaded[0].resident
     textless = textless_ids(loaded[0].tokenizer)
-    metrics.on_loaded(resident)
-    scheduler = loaded[0].scheduler
+    scheduler, paging = loaded[0].scheduler, loaded[0].paging
     metrics.watch(
-        lambda: EngineRows(scheduler.running, list(scheduler.waiting), config.max_rows), resident
+        lambda: EngineRows(scheduler.running, list(scheduler.waiting), config.max_rows),
+        resident,
+        paging,
     )
     planner = _planner(loaded[0], config.max_rows + config.max_queue)
     embeddings = Embeddings(
         engine, resident, planner.prompter, loaded[0].embedder, config.max_queue
     )
-    service = Service(engine, resident, planner, embeddings, metrics.render)
+    adapters = Adapters(engine, loaded[0], metrics)
+    service = Service(engine, resident, planner, embeddings, adapters, paging, metrics.render)
     log.info("%s is ready: %d adapters, BLAS: %s", base, len(resident.adapters), blas)
     server = _Server(_uvicorn_config(build_app(service), listen))
     _stop_on_signals(server, engine)

@@ -1,6 +1,7 @@
 """The embedded apertus base, loaded once for all tests of the worker."""
 
 import itertools
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from worker.engine.row import Row
 from worker.engine.scheduler import Scheduler
 from worker.engine.text import TextStream
 from worker.load import Loaded, load_worker
+from worker.residency.adapters import AdapterVersion
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +37,7 @@ class Watch(Silent):
         self.steps: list[tuple[int, int]] = []
         self.ended: list[tuple[int, str]] = []
         self.cancelled: list[tuple[int, Stage]] = []
+        self.slot_loads = 0
 
     def on_step(self, rows: int, distinct_adapters: int) -> None:
         self.steps.append((rows, distinct_adapters))
@@ -44,6 +47,9 @@ class Watch(Silent):
 
     def on_cancelled(self, row: Row, stage: Stage) -> None:
         self.cancelled.append((row.id, stage))
+
+    def on_slot_load(self) -> None:
+        self.slot_loads += 1
 
 
 class Bench:
@@ -56,6 +62,10 @@ class Bench:
         self.adapters = list(loaded.resident.adapters)
         self.watch = watch
         self.events: dict[int, list[Event]] = {}
+        self.rows: dict[int, Row] = {}
+        self.loaded = loaded
+        self._woken = threading.Event()
+        loaded.scheduler.wake_with(self._woken.set)
         self._ids = itertools.count()
         self.special = textless_ids(loaded.tokenizer)
 
@@ -78,6 +88,7 @@ class Bench:
         logprobs: int | None = None,
         prompt_logprobs: int | None = None,
         visible: frozenset[int] = frozenset(),
+        version: AdapterVersion | None = None,
     ) -> int:
         request = GenerationRequest(
             self.prompt(text) if prompt is None else prompt,
@@ -91,10 +102,12 @@ class Bench:
             logprobs,
             prompt_logprobs,
             visible,
+            version=version,
         )
         stream = TextStream(self.tokenizer.detokenizer, self.special, stop, visible)
         row = Row(next(self._ids), request, lambda _: None, stream, time.monotonic())
         self.events[row.id] = []
+        self.rows[row.id] = row
         self.scheduler.submit(row)
         return row.id
 
@@ -103,8 +116,15 @@ class Bench:
             self.events[row.id] += events
 
     def run(self) -> None:
-        while self.scheduler.busy:
-            self.step()
+        while self.scheduler.busy or self.scheduler.waiting:
+            self.run_one()
+
+    def run_one(self) -> None:
+        """One step, and a wait for what is being read where nothing else can be done."""
+        self.step()
+        if self.scheduler.waiting and not self.scheduler.busy:
+            assert self._woken.wait(30)
+        self._woken.clear()
 
     def text(self, row_id: int) -> str:
         return "".join(e.text for e in self.events[row_id] if isinstance(e, Text))

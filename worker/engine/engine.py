@@ -38,12 +38,17 @@ class _Cancel:
 
 
 @dataclass(frozen=True)
+class _Wake:
+    """What waiting rows wait for has come."""
+
+
+@dataclass(frozen=True)
 class _Stop:
     pass
 
 
 T = TypeVar("T")
-Command = _Submit | _Cancel | _Stop | Job
+Command = _Submit | _Cancel | _Wake | _Stop | Job
 Start = Callable[[], Scheduler]
 """Loads the model on the engine thread and returns the scheduler over it."""
 NewText = Callable[[GenerationRequest], TextStream]
@@ -112,6 +117,12 @@ class Engine:
         self._commands.put(waiting)
         return await waiting.result
 
+    def post(self, call: Callable[[], None]) -> None:
+        """Have something done on the engine thread between two steps; nobody waits for it."""
+        job = Job(call)
+        job.result.add_done_callback(_log_failure)
+        self._commands.put(job)
+
     def _check_alive(self) -> None:
         if self.dead:
             raise WorkerUnavailable("the engine has stopped", retry_after_s=1.0)
@@ -137,6 +148,7 @@ class Engine:
         except BaseException as error:
             self._loop.call_soon_threadsafe(ready.set_exception, error)
             return
+        scheduler.wake_with(lambda: self._commands.put(_Wake()))
         self._loop.call_soon_threadsafe(ready.set_result, None)
         jobs: deque[Job] = deque()
         try:
@@ -168,7 +180,7 @@ class Engine:
                 jobs.append(command)
             elif isinstance(command, _Submit):
                 scheduler.submit(command.row)
-            else:
+            elif isinstance(command, _Cancel):
                 scheduler.cancel(command.row_id)
         return True
 
@@ -197,6 +209,11 @@ class Engine:
         if delivery:
             assert self._loop is not None
             self._loop.call_soon_threadsafe(_deliver, delivery)
+
+
+def _log_failure(result: "asyncio.Future[None]") -> None:
+    if not result.cancelled() and (error := result.exception()) is not None:
+        log.error("a job of the engine failed: %s", error)
 
 
 def _fail(jobs: Iterable[Job], error: AilianceError) -> None:

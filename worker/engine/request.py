@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from wire.errors import AilianceError
 from wire.responses import FinishReason, Usage
+from worker.residency.adapters import AdapterVersion
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Guide(Protocol):
 class GenerationRequest:
     """One sequence to generate. ``adapter`` None is the bare base.
 
+    ``version``: the adapter's content; None: what its name means when the row is taken on.
+
     ``stop_token_ids`` end it as an end token does, also with ``ignore_eos``. ``logprobs`` and
     ``prompt_logprobs``: how many alternatives to report for each token of the answer and of
     the prompt; None reports nothing, 0 the token alone. ``max_tokens`` 0 is for the prompt's
@@ -77,6 +80,7 @@ class GenerationRequest:
     prompt_logprobs: int | None = None
     visible: frozenset[int] = frozenset()
     continues: bool = False
+    version: AdapterVersion | None = None
 
 
 @dataclass(frozen=True)

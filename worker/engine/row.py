@@ -11,13 +11,18 @@ from wire.responses import Usage
 from worker.engine.guides import GuardedRun
 from worker.engine.request import GenerationRequest, Sink
 from worker.engine.text import TextStream
+from worker.residency.adapters import AdapterVersion
 
 State = Literal["waiting", "prefill", "decode", "ended"]
 
 
 @dataclass
 class Row:
-    """A request, its place in the generator, and how far it has come."""
+    """A request, its place in the generator, and how far it has come.
+
+    ``version``: the adapter that it is bound to. ``overtaken``: rows behind it that were
+    admitted before it. ``kv_bytes``: what it may come to need.
+    """
 
     id: int
     request: GenerationRequest
@@ -30,6 +35,10 @@ class Row:
     cached_tokens: int = 0
     generated_tokens: int = 0
     guide: GuardedRun | None = None
+    version: AdapterVersion | None = None
+    slot: int = 0
+    overtaken: int = 0
+    kv_bytes: int = 0
 
     def on_admitted(self, now_s: float) -> None:
         assert self.state == "waiting"

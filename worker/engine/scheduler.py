@@ -1,19 +1,21 @@
 """The engine's step: commands in, tokens out. Runs on one thread and owns all MLX state.
 
-Each turn: take the commands that came, admit waiting requests into free rows, score one chunk
-of a prompt if one is to be scored, run one step of mlx-lm's ``BatchGenerator``, hand the events
-over in one go. A cancelled request leaves before the next step, whichever state it is in.
+Each turn: take the commands that came, admit waiting requests into free rows (which ones and in
+which slots: ``worker.residency``), score one chunk of a prompt if one is to be scored, run one step
+of mlx-lm's ``BatchGenerator``, hand the events over in one go. A cancelled request leaves before
+the next step, whichever state it is in.
 """
 
+import itertools
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, StopSequences
 
-from wire.errors import AilianceError
+from wire.errors import AilianceError, Overloaded
 from worker.engine.answers import Token, on_token
 from worker.engine.guides import start_guide
 from worker.engine.logprobs import report_responses
@@ -25,12 +27,14 @@ from worker.engine.row import Row
 from worker.engine.sampling import row_sampler
 from worker.engine.scoring import Scoring
 from worker.lora.model import AdapterModel
-from worker.lora.plan import BARE
+from worker.residency.paging import Paging
 
 Delivery = list[tuple[Row, list[Event]]]
 # bounds the gap that one long prompt puts between the tokens of the others
 PREFILL_STEP_TOKENS = 512
 PREFILL_ROWS = 8
+# times max_rows: so many rows may go before one whose adapter is not in a slot
+OVERTAKEN_BATCHES = 2
 
 
 class Scheduler:
@@ -41,7 +45,8 @@ class Scheduler:
         model: AdapterModel,
         eos: Sequence[int],
         vocabulary: int,
-        digests: dict[str | None, str],
+        base_digest: str,
+        paging: Paging,
         prefixes: PrefixStore,
         max_rows: int,
         observer: Observer,
@@ -49,13 +54,16 @@ class Scheduler:
         self._model = model
         self._eos = tuple(eos)
         self._vocabulary = vocabulary
-        self._digests = digests
+        self._base_digest = base_digest
+        self._paging = paging
         self._prefixes = prefixes
         self._max_rows = max_rows
         self._observer = observer
         self._waiting: deque[Row] = deque()
         self._scoring: deque[Scoring] = deque()
         self._rows: dict[int, Row] = {}
+        # nothing runs, and all that wait do so for what is being read
+        self._stalled = False
         self._generator = BatchGenerator(
             cast(Any, model),
             completion_batch_size=max_rows,
@@ -65,7 +73,9 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        return bool(self._waiting or self._scoring or self._rows)
+        """A step would do something."""
+        stuck = self._stalled and self._paging.is_waiting
+        return bool(self._scoring or self._rows or (self._waiting and not stuck))
 
     @property
     def waiting(self) -> Sequence[Row]:
@@ -79,10 +89,14 @@ class Scheduler:
         """Queue a request."""
         request = row.request
         assert request.max_tokens >= 1 or request.prompt_logprobs is not None
+        self._paging.bind(row)
         self._waiting.append(row)
+        self._paging.fetch_ahead(self._waiting)
+        self._stalled = False
 
     def cancel(self, row_id: int) -> None:
         """Drop a request wherever it is; unknown or ended ones are no error."""
+        self._stalled = False
         for row in (*self._waiting, *self.running):
             if row.id == row_id:
                 if row.state == "waiting":
@@ -98,8 +112,7 @@ class Scheduler:
 
     def step(self) -> Delivery:
         """Admit, run one step, and return what each request is to be told."""
-        self._admit()
-        return self._score() + self._generate()
+        return self._lose() + self._admit() + self._score() + self._generate()
 
     def fail_all(self, error: AilianceError) -> Delivery:
         """End every request with an error; for the death of the engine."""
@@ -112,23 +125,57 @@ class Scheduler:
         return [(row, [Failed(error)]) for row in rows]
 
     def close(self) -> None:
+        self._paging.close()
         self._generator.close()
 
-    def _admit(self) -> None:
+    def wake_with(self, wake: Callable[[], None]) -> None:
+        """``wake`` is called, on another thread, when something came that waiting rows wait for."""
+        self._paging.wake_with(wake)
+
+    def _lose(self) -> Delivery:
+        """Fail the rows whose adapter could not be read."""
+        lost = self._paging.take_arrived(self._waiting)
+        return [self._fail(row, error) for row, error in lost if row.state != "ended"]
+
+    def _admit(self) -> Delivery:
+        bound = OVERTAKEN_BATCHES * self._max_rows
         while self._waiting and len(self._rows) + len(self._scoring) < self._max_rows:
-            row = self._waiting.popleft()
-            now_s = time.monotonic()
-            row.on_admitted(now_s)
-            self._observer.on_admitted(row, now_s - row.submitted_s)
-            adapter = row.request.adapter
-            if row.request.prompt_logprobs is not None:
-                cache = self._model.new_cache(adapter)
-                self._scoring.append(Scoring(row, cache, PREFILL_STEP_TOKENS))
-                continue
-            slot = BARE if adapter is None else self._model.slots[adapter]
-            found, cached = self._prefixes.fetch(self._digests[adapter], slot, row.request.prompt)
-            row.cached_tokens = cached
-            self._insert(row, found or self._model.new_cache(adapter), cached)
+            self._paging.fetch_ahead(self._waiting)
+            choice = self._paging.plan(self._waiting, bound)
+            if choice is None:
+                return self._give_up()
+            row = self._waiting[choice.index]
+            row.slot = self._paging.admit(row, self._waiting)
+            del self._waiting[choice.index]
+            for other in itertools.islice(self._waiting, choice.index):
+                other.overtaken += 1
+            self._begin(row)
+        return []
+
+    def _give_up(self) -> Delivery:
+        """Memory that nothing will free is no reason to wait."""
+        self._stalled = not (self._rows or self._scoring)
+        if not self._stalled or self._paging.is_reading:
+            return []
+        error = Overloaded("there is no room in memory for this request's adapter or tokens")
+        return [self._fail(self._waiting[0], error)]
+
+    def _fail(self, row: Row, error: AilianceError) -> tuple[Row, list[Event]]:
+        self._waiting.remove(row)
+        self._end(row, "error")
+        return row, [Failed(error)]
+
+    def _begin(self, row: Row) -> None:
+        now_s = time.monotonic()
+        row.on_admitted(now_s)
+        self._observer.on_admitted(row, now_s - row.submitted_s)
+        if row.request.prompt_logprobs is not None:
+            cache = self._model.new_cache(row.slot)
+            self._scoring.append(Scoring(row, cache, PREFILL_STEP_TOKENS))
+            return
+        found, cached = self._prefixes.fetch(self._digest(row), row.slot, row.request.prompt)
+        row.cached_tokens = cached
+        self._insert(row, found or self._model.new_cache(row.slot), cached)
 
     def _insert(self, row: Row, cache: Cache, covered: int) -> None:
         """Put a row into the generator, with a cache of the first tokens of its prompt."""
@@ -180,7 +227,7 @@ class Scheduler:
         responses = cast(list[Any], self._generator.next()[1])
         rows = [self._rows[response.uid] for response in responses]
         if rows:
-            self._observer.on_step(len(rows), len({row.request.adapter for row in rows}))
+            self._observer.on_step(len(rows), len({row.slot for row in rows}))
         reports = report_responses(responses, [row.request.logprobs for row in rows])
         delivery: Delivery = []
         for row, response, report in zip(rows, responses, reports, strict=True):
@@ -208,8 +255,12 @@ class Scheduler:
         self._store(row, tokens, cache)
 
     def _store(self, row: Row, tokens: Sequence[int], cache: Cache) -> None:
-        self._prefixes.store(self._digests[row.request.adapter], tokens, cache)
+        self._prefixes.store(self._digest(row), tokens, cache)
+
+    def _digest(self, row: Row) -> str:
+        return self._base_digest if row.version is None else row.version.digest
 
     def _end(self, row: Row, status: str) -> None:
+        self._paging.release(row, admitted=row.state != "waiting")
         row.on_end()
         self._observer.on_ended(row, status)

@@ -21,7 +21,9 @@ from wire.errors import (
 from wire.requests import ChatRequest, CompletionRequest, parse_chat, parse_completion
 from wire.responses import Envelope, model_entry, model_list
 from worker.engine.engine import Engine
-from worker.server import embeddings
+from worker.residency.paging import Paging
+from worker.server import adapters, embeddings
+from worker.server.adapters import Adapters
 from worker.server.answers import Answer, plain_body, stream_chunks
 from worker.server.embeddings import Embeddings
 from worker.server.plans import Plan, Planner
@@ -43,6 +45,8 @@ class Service:
     resident: Resident
     planner: Planner
     embeddings: Embeddings
+    adapters: Adapters
+    paging: Paging
     metrics: Callable[[], bytes]
 
 
@@ -56,24 +60,27 @@ def build_app(service: Service) -> FastAPI:
     async def chat(request: Request) -> Any:
         raw = await request.body()
         body = parse_chat(raw)
-        served = service.resident.served(body.model, body.adapters)
+        served = service.resident.served(body.model, body.adapters, body.lora)
         slow = len(raw) >= INLINE_BYTES or body.tools or body.constraint()
-        plan = await _off_loop(bool(slow), service.planner.chat, body, served)
-        envelope = Envelope.new("chat", served.model, served.fingerprint, _tier(body))
-        return _answer(service, body, served, plan, envelope)
+        with service.resident.registry.bound(served.version):
+            plan = await _off_loop(bool(slow), service.planner.chat, body, served)
+            envelope = Envelope.new("chat", served.model, served.fingerprint, _tier(body))
+            return _answer(service, body, served, plan, envelope)
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Any:
         raw = await request.body()
         body = parse_completion(raw)
-        served = service.resident.served(body.model, body.adapters)
+        served = service.resident.served(body.model, body.adapters, body.lora)
         slow = len(raw) >= INLINE_BYTES or body.constraint()
-        plan = await _off_loop(bool(slow), service.planner.completion, body, served)
-        envelope = Envelope.new("text", served.model, served.fingerprint)
-        return _answer(service, body, served, plan, envelope)
+        with service.resident.registry.bound(served.version):
+            plan = await _off_loop(bool(slow), service.planner.completion, body, served)
+            envelope = Envelope.new("text", served.model, served.fingerprint)
+            return _answer(service, body, served, plan, envelope)
 
     _tokens(app, Tokens(service.planner.prompter, service.resident))
     embeddings.add_routes(app, service.embeddings)
+    adapters.add_routes(app, service.adapters)
     return app
 
 
@@ -110,15 +117,17 @@ def _answer(
     plan: Plan,
     envelope: Envelope,
 ) -> "Bridge":
+    service.paging.check_fits(plan.requests)
     answer = Answer(
         envelope=envelope,
         choices=plan.choices,
         generations=service.engine.generate_all(plan.requests),
         rows_per_prompt=plan.rows_per_prompt,
         texts=service.planner.texts,
-        head={"ailiance": {**served.body(), "folded": list(plan.folded)}},
+        head={"ailiance": {**served.body(), "folded": list(plan.folded), "ai_generated": True}},
     )
     headers = served.headers()
+    headers["x-ailiance-ai-generated"] = "true"  # Article 50(2) of the EU AI Act
     if plan.folded:
         headers["x-ailiance-folded"] = ",".join(plan.folded)
     if body.stream:
@@ -164,30 +173,9 @@ def _facts(app: FastAPI, service: Service) -> None:
         resident.served(name, None)
         return JSONResponse(_entry(resident, name))
 
-    @app.get("/v1/adapters")
-    async def adapters() -> JSONResponse:
-        return JSONResponse({"object": "list", "data": adapter_facts(resident)})
-
     @app.get("/metrics")
     async def metrics() -> Response:
         return Response(service.metrics(), media_type="text/plain; version=0.0.4")
-
-
-def adapter_facts(resident: Resident) -> list[dict[str, Any]]:
-    """What is resident, with the proof of each."""
-    return [
-        {
-            "name": adapter.name,
-            "base": resident.base,
-            "format": adapter.format,
-            "rank": adapter.rank,
-            "layers": adapter.layers,
-            "bytes": adapter.nbytes,
-            "digest": adapter.digest,
-            "effect": round(adapter.effect, 4),
-        }
-        for adapter in resident.adapters.values()
-    ]
 
 
 def _names(resident: Resident) -> list[str]:

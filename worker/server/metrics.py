@@ -5,8 +5,9 @@ Labels are configured names only. The gateway merges them into its own expositio
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,6 +17,12 @@ from worker.server.resident import Resident
 
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _ROWS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512)
+
+
+class Tiers(Protocol):
+    """Where adapters are; asked from the event loop."""
+
+    def tier_of(self, digest: str) -> str: ...
 
 
 class WorkerMetrics:
@@ -48,7 +55,7 @@ class WorkerMetrics:
         ).labels(base)
         self._load_time = Histogram(
             "ailiance_adapter_load_seconds",
-            "Time to read, check and probe an adapter.",
+            "Time to read and check an adapter's files.",
             ["base"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -71,21 +78,16 @@ class WorkerMetrics:
             ["base", "stage"],
             registry=self.registry,
         )
-        self._resident_gauge = Gauge(
-            "ailiance_adapter_resident",
-            "1 for each adapter in a slot.",
-            ["adapter", "base"],
+        self._slot_loads = Counter(
+            "ailiance_adapter_slot_loads_total",
+            "Times that an adapter was put into a slot.",
+            ["base"],
             registry=self.registry,
-        )
+        ).labels(base)
+        self.start_at_zero([""])
 
-    def on_loaded(self, resident: Resident) -> None:
-        """All adapters are in their slots."""
-        for adapter in resident.adapters.values():
-            self._resident_gauge.labels(adapter.name, self._base).set(1)
-            self._load_time.observe(adapter.load_s)
-        self._start_at_zero(["", *resident.adapters])
-
-    def _start_at_zero(self, adapters: Iterable[str]) -> None:
+    def start_at_zero(self, adapters: Iterable[str]) -> None:
+        """These adapters may answer from now on."""
         # a series that appears with its first event hides that event from rate()
         for adapter in adapters:
             for status in ("stop", "length", "cancelled", "error"):
@@ -95,9 +97,10 @@ class WorkerMetrics:
         for stage in ("waiting", "prefill", "decode"):
             self._cancelled.labels(self._base, stage)
 
-    def watch(self, rows: Callable[[], "EngineRows"], resident: Resident) -> None:
+    def watch(self, rows: Callable[[], "EngineRows"], resident: Resident, tiers: Tiers) -> None:
         """Serve the gauges that are read off the engine when scraped."""
-        self.registry.register(_EngineCollector(rows, resident))
+        self.start_at_zero(resident.adapters)
+        self.registry.register(_EngineCollector(rows, resident, tiers))
 
     def on_admitted(self, row: Row, queued_s: float) -> None:
         self._queue_time.observe(queued_s)
@@ -107,7 +110,7 @@ class WorkerMetrics:
         self._distinct.observe(distinct_adapters)
 
     def on_ended(self, row: Row, status: str) -> None:
-        adapter = row.request.adapter or ""
+        adapter = row.request.adapter or "" if row.version is None else row.version.label
         self._requests.labels(adapter, self._base, status).inc()
         for kind, count in (
             ("prompt", len(row.request.prompt) - row.cached_tokens),
@@ -118,6 +121,12 @@ class WorkerMetrics:
 
     def on_cancelled(self, row: Row, stage: Stage) -> None:
         self._cancelled.labels(self._base, stage).inc()
+
+    def on_slot_load(self) -> None:
+        self._slot_loads.inc()
+
+    def on_adapter_read(self, took_s: float) -> None:
+        self._load_time.observe(took_s)
 
     def render(self) -> bytes:
         """The Prometheus text exposition."""
@@ -134,9 +143,10 @@ class EngineRows:
 
 
 class _EngineCollector(Collector):
-    def __init__(self, rows: Callable[[], EngineRows], resident: Resident) -> None:
+    def __init__(self, rows: Callable[[], EngineRows], resident: Resident, tiers: Tiers) -> None:
         self._rows = rows
         self._resident = resident
+        self._tiers = tiers
 
     def collect(self) -> Iterator[Metric]:
         rows, base = self._rows(), self._resident.base
@@ -151,6 +161,18 @@ class _EngineCollector(Collector):
             used / room,
         )
         yield self._lora(rows)
+        yield self._in_slots()
+
+    def _in_slots(self) -> Metric:
+        family = GaugeMetricFamily(
+            "ailiance_adapter_resident",
+            "1 while an adapter is in a slot, else 0.",
+            labels=["adapter", "base"],
+        )
+        for name, version in list(self._resident.adapters.items()):
+            in_slot = self._tiers.tier_of(version.digest) == "slot"
+            family.add_metric([name, self._resident.base], float(in_slot))
+        return family
 
     def _lora(self, rows: EngineRows) -> Metric:
         family = GaugeMetricFamily(
@@ -159,7 +181,7 @@ class _EngineCollector(Collector):
             labels=["max_lora", "running_lora_adapters", "waiting_lora_adapters", "model_name"],
         )
         labels = [
-            str(len(self._resident.adapters)),
+            str(self._resident.slots),
             _names(rows.running),
             _names(rows.waiting),
             self._resident.base,
@@ -175,4 +197,6 @@ def _gauge(name: str, text: str, base: str, value: float) -> Metric:
 
 
 def _names(rows: list[Row]) -> str:
-    return ",".join(sorted({row.request.adapter for row in rows if row.request.adapter}))
+    """Of the rows' adapters; of a sum, those of its parts."""
+    versions = [row.version for row in rows if row.version is not None]
+    return ",".join(sorted({need.name for version in versions for need in version.needs}))

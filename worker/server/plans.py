@@ -113,6 +113,7 @@ class Planner:
         return GenerationRequest(
             prompt=prompt,
             adapter=served.adapter,
+            version=served.version,
             max_tokens=0,
             sampling=self._defaults.params(request),
             stop=tuple(request.stop or ()),

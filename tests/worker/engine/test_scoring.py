@@ -26,9 +26,9 @@ class Silence:
     def finalize(self) -> None: ...
 
 
-def plain(model: AdapterModel, prompt: list[int], adapter: str | None, top: int) -> list[object]:
+def plain(model: AdapterModel, prompt: list[int], slot: int, top: int) -> list[object]:
     """By one forward pass over the whole prompt."""
-    logits = model.logits(mx.array([prompt[:-1]]), adapter)[0]
+    logits = model.logits(mx.array([prompt[:-1]]), slot)[0]
     return [None, *report_tokens(logits, prompt[1:], [top] * (len(prompt) - 1))]
 
 
@@ -52,24 +52,23 @@ def scored(bench: Bench, row: int) -> Scored:
     return found[0]
 
 
-@pytest.mark.parametrize("adapter", [None, "one", "two"])
+@pytest.mark.parametrize("slot", [0, 1, 2])
 @pytest.mark.parametrize("chunk", [1, 7, 64, 400])
-def test_any_chunk_gives_the_plain_scores(adapter: str | None, chunk: int) -> None:
-    adapters = [
-        random_adapter(name, paths_of(ALL), seed=i) for i, name in enumerate(["one", "two"])
-    ]
-    model = AdapterModel(tiny_model(), adapters, mx.float32)
+def test_any_chunk_gives_the_plain_scores(slot: int, chunk: int) -> None:
+    model = AdapterModel(tiny_model(), 2, mx.float32)
+    for number, name in enumerate(["one", "two"]):
+        model.put(number + 1, random_adapter(name, paths_of(ALL), seed=number))
     prompt = [(5 * i * i + 3 * i) % VOCABULARY for i in range(150)]
-    request = GenerationRequest(prompt, adapter, 0, prompt_logprobs=3)
+    request = GenerationRequest(prompt, None, 0, prompt_logprobs=3)
     row = Row(0, request, lambda _: None, TextStream(Silence(), (), ()), 0.0)
-    scoring = Scoring(row, model.new_cache(adapter), chunk)
+    scoring = Scoring(row, model.new_cache(slot), chunk)
     steps = 0
     while not scoring.done:
         scoring.step(model)
         steps += 1
     assert steps == -(-149 // chunk)
     assert scoring.cache[0].size() == 149
-    assert_close(scoring.scored(), plain(model, prompt, adapter, 3), prompt)
+    assert_close(scoring.scored(), plain(model, prompt, slot, 3), prompt)
 
 
 @pytest.mark.parametrize("adapter", [None, "emc"])
@@ -92,7 +91,7 @@ def test_scores_and_answer_while_others_decode(bench: Bench, adapter: str | None
     assert bench.text(decoding) == bench.text(alone)
     assert bench.text(row) == bench.text(answered)
     assert bench.finished(row).usage.cached_tokens == 0
-    expected = plain(bench.scheduler._model, prompt, adapter, 2)
+    expected = plain(bench.scheduler._model, prompt, bench.rows[row].slot, 2)
     assert_close(scored(bench, row), expected, prompt)
 
 

@@ -21,12 +21,13 @@ def constraint(schema: Any) -> Constraint:
     return Constraint("json_schema", canonical(schema), "response_format")
 
 
+@pytest.mark.parametrize("count", [50, pytest.param(400, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["apertus", "devstral"])
-def test_every_answer_validates_or_the_schema_is_refused(dice: Any, name: str) -> None:
+def test_every_answer_validates_or_the_schema_is_refused(dice: Any, name: str, count: int) -> None:
     made: Dice = dice(name)
 
     @settings(
-        max_examples=200,
+        max_examples=count,
         deadline=None,
         database=None,
         derandomize=True,

@@ -1,13 +1,14 @@
 """A worker's app over a running engine, asked in process."""
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 
 from fleet.load import load_fleet
+from fleet.schema import Fleet
 from tests.worker.conftest import ROOT
 from worker.base import textless_ids
 from worker.engine.engine import Engine
@@ -18,6 +19,7 @@ from worker.engine.text import TextStream, new_text_stream
 from worker.guidance.compiler import Compiler
 from worker.load import Loaded, load_worker
 from worker.prompt.prompter import Prompter
+from worker.server.adapters import Adapters
 from worker.server.app import Service, build_app
 from worker.server.defaults import SamplingDefaults
 from worker.server.embeddings import Embeddings
@@ -25,7 +27,14 @@ from worker.server.plans import Planner
 from worker.tools.choose import format_of
 
 LIMIT_S = 120
+T = TypeVar("T")
 Endpoint = tuple[str, dict[str, Any]]
+
+
+class Names:
+    """Counts nothing."""
+
+    def start_at_zero(self, adapters: list[str]) -> None: ...
 
 
 class Worker:
@@ -33,8 +42,9 @@ class Worker:
 
     loaded: Loaded
 
-    def __init__(self, runner: asyncio.Runner) -> None:
+    def __init__(self, runner: asyncio.Runner, fleet: Fleet | None = None) -> None:
         self._runner = runner
+        self._fleet = fleet or load_fleet(ROOT / "adapters.yaml")
         self._engine = Engine(8, 8, self._text, lambda: None)
         runner.run(self._engine.start(self._load))
         self.tokenizer = self.loaded.tokenizer
@@ -48,7 +58,11 @@ class Worker:
             16,
         )
         embeddings = Embeddings(self._engine, resident, planner.prompter, self.loaded.embedder, 16)
-        self._app = build_app(Service(self._engine, resident, planner, embeddings, lambda: b""))
+        paging = self.loaded.paging
+        adapters = runner.run(self._adapters())
+        self._app = build_app(
+            Service(self._engine, resident, planner, embeddings, adapters, paging, lambda: b"")
+        )
 
     def post(self, endpoint: Endpoint, *requests: dict[str, Any]) -> list[httpx.Response]:
         """The answers to requests sent at once, so that they share a batch."""
@@ -63,22 +77,42 @@ class Worker:
             found.append((text, choice["finish_reason"]))
         return found
 
+    def run(
+        self,
+        work: Callable[[httpx.AsyncClient], Coroutine[Any, Any, T]],
+        limit_s: float = LIMIT_S,
+    ) -> T:
+        """The result of a scenario over a client of the app."""
+
+        async def scenario() -> T:
+            async with asyncio.timeout(limit_s), self._client() as client:
+                return await work(client)
+
+        return self._runner.run(scenario())
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
     def stop(self) -> None:
         self._runner.run(self._engine.stop())
 
     async def _post(self, endpoint: Endpoint, requests: Any) -> list[httpx.Response]:
         path, body = endpoint
         common = {"model": "apertus", "max_tokens": 24} | body
-        transport = httpx.ASGITransport(self._app)
-        async with (
-            asyncio.timeout(LIMIT_S),
-            httpx.AsyncClient(transport=transport, base_url="http://worker") as client,
-        ):
+        async with asyncio.timeout(LIMIT_S), self._client() as client:
             calls = [client.post(path, json=common | fields) for fields in requests]
             return await asyncio.gather(*calls)
 
+    def _client(self) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(self._app)
+        return httpx.AsyncClient(transport=transport, base_url="http://worker", timeout=LIMIT_S)
+
+    async def _adapters(self) -> Adapters:
+        return Adapters(self._engine, self.loaded, Names())
+
     def _load(self) -> Scheduler:
-        self.loaded = load_worker(load_fleet(ROOT / "adapters.yaml"), "apertus", "test", Silent())
+        self.loaded = load_worker(self._fleet, "apertus", "test", Silent())
         return self.loaded.scheduler
 
     def _text(self, request: GenerationRequest) -> TextStream:

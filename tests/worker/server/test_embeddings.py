@@ -19,8 +19,9 @@ from worker.base import load_base
 from worker.embedding import PASS_TOKENS, Embedder
 from worker.lora.model import AdapterModel
 from worker.prompt.prompter import Prompter
+from worker.residency.adapters import AdapterVersion, Registry
 from worker.server.embeddings import Embeddings, add_routes
-from worker.server.resident import Resident, ResidentAdapter
+from worker.server.resident import Resident
 
 T = TypeVar("T")
 DEMO = Path(__file__).resolve().parents[3] / "demo"
@@ -59,8 +60,8 @@ Make = Callable[..., Embeddings]
 @pytest.fixture
 def make(prompter_and_embedder: tuple[Prompter, Embedder]) -> Make:
     prompter, embedder = prompter_and_embedder
-    adapter = ResidentAdapter("dsp", "mlx", "d" * 64, 8, 1, 1, 1.0, 0.0)
-    resident = Resident("base", "r", "b" * 64, LIMIT, 2048, "none", 0, {"dsp": adapter})
+    adapter = AdapterVersion("dsp", "d" * 64, Path(), "mlx", 8, 1, 1, 1.0)
+    resident = Resident("base", "r", "b" * 64, LIMIT, 2048, "none", 0, Registry([adapter]), 16)
 
     def make(jobs: Jobs | None = None, *, enabled: bool = True, max_queue: int = 8) -> Embeddings:
         served = embedder if enabled else None

@@ -99,3 +99,11 @@ def test_a_bad_value_is_a_400(
     error = answer.json()["error"]
     assert (error["param"], error["type"]) == (param, "invalid_request_error")
     assert param in error["message"]
+
+
+@ENDPOINTS
+def test_what_is_generated_is_marked_as_such(worker: Worker, endpoint: Endpoint) -> None:
+    """Article 50(2) of the EU AI Act: also where the worker is asked without the gateway."""
+    (answer,) = worker.post(endpoint, {"max_tokens": 1})
+    assert answer.headers["x-ailiance-ai-generated"] == "true"
+    assert answer.json()["ailiance"]["ai_generated"] is True

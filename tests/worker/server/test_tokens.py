@@ -14,9 +14,10 @@ from tests.worker.prompt.templates import Tokenizer, tokenizer
 from wire.errors import InvalidRequest, ModelNotFound
 from wire.requests import parse_chat
 from worker.prompt.prompter import Prompter
+from worker.residency.adapters import AdapterVersion, Registry
 from worker.server import app as worker_app
 from worker.server.app import Service, build_app
-from worker.server.resident import Resident, ResidentAdapter
+from worker.server.resident import Resident
 from worker.server.tokens import Tokens
 
 MODELS = Path(__file__).resolve().parents[3] / "demo" / "models"
@@ -31,8 +32,8 @@ def prompter(request: pytest.FixtureRequest) -> Prompter:
 
 @pytest.fixture
 def resident() -> Resident:
-    adapter = ResidentAdapter("dsp", "mlx", "d" * 64, 8, 1, 1, 1.0, 0.0)
-    return Resident("base", "r", "b" * 64, LIMIT, 2048, "none", 0, {"dsp": adapter})
+    adapter = AdapterVersion("dsp", "d" * 64, Path(), "mlx", 8, 1, 1, 1.0)
+    return Resident("base", "r", "b" * 64, LIMIT, 2048, "none", 0, Registry([adapter]), 16)
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_over_http_small_and_large(prompter: Prompter, resident: Resident, lengt
     nothing: Any = None
     planner: Any = SimpleNamespace(prompter=prompter)
     nothing: Any = None
-    app = build_app(Service(nothing, resident, planner, nothing, nothing))
+    app = build_app(Service(nothing, resident, planner, nothing, nothing, nothing, nothing))
     text = "é " * length
     client = TestClient(app)
     body = {"prompt": text, "add_special_tokens": False}

@@ -1,0 +1,275 @@
+"""Adapters come and go over HTTP while others answer."""
+
+import asyncio
+import gc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+import mlx.core as mx
+import pytest
+
+from tests.worker.residency.adapter_files import random_fleet, write_adapter, write_adapters
+from tests.worker.server.conftest import Worker
+
+SLOTS = 3
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("adapters")
+
+
+@pytest.fixture
+def worker(folder: Path) -> Iterator[Worker]:
+    """Of the adapters r000 and r001 on three slots."""
+    fleet = random_fleet(write_adapters(folder, 2), SLOTS)
+    fleet = fleet.model_copy(update={"lora_roots": (str(folder),)})
+    with asyncio.Runner() as runner:
+        worker = Worker(runner, fleet)
+        yield worker
+        worker.stop()
+
+
+async def load(client: httpx.AsyncClient, name: str, path: Path, **how: Any) -> httpx.Response:
+    body = {"lora_name": name, "lora_path": str(path), **how}
+    return await client.post("/v1/load_lora_adapter", json=body)
+
+
+async def unload(client: httpx.AsyncClient, name: str) -> httpx.Response:
+    return await client.post("/v1/unload_lora_adapter", json={"lora_name": name})
+
+
+async def adapters(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
+    return {one["name"]: one for one in (await client.get("/v1/adapters")).json()["data"]}
+
+
+async def ask(
+    client: httpx.AsyncClient, model: str, tokens: int = 8, **more: Any
+) -> httpx.Response:
+    turns = [{"role": "user", "content": "What is a fuse?"}]
+    common = {"temperature": 0, "ignore_eos": True, "max_tokens": tokens}
+    return await client.post(CHAT, json={"model": model, "messages": turns} | common | more)
+
+
+def text(answer: httpx.Response) -> str:
+    return answer.raise_for_status().json()["choices"][0]["message"]["content"]
+
+
+async def until_decoding(worker: Worker, count: int = 1) -> None:
+    while sum(row.state == "decode" for row in worker.loaded.scheduler.running) < count:
+        await worker.engine.run(lambda: None)
+
+
+def test_load_use_list_unload(worker: Worker, folder: Path) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        path = write_adapter(folder / "new", 7, 16)
+        assert (await ask(client, "new")).status_code == 404
+        answer = await load(client, "new", path)
+        assert answer.text == "Success: LoRA adapter 'new' added successfully."
+        listed = (await adapters(client))["new"]
+        assert (listed["tier"], listed["rank"], listed["pinned"]) == ("slot", 16, False)
+        assert listed["effect"] > 0.01
+        answer = await ask(client, "new")
+        assert answer.headers["x-ailiance-adapter"] == "new"
+        assert answer.headers["x-ailiance-adapter-digest"] == listed["digest"]
+        assert text(answer) != text(await ask(client, "apertus"))
+        models = (await client.get("/v1/models")).json()["data"]
+        assert "new" in [model["id"] for model in models]
+        answer = await unload(client, "new")
+        assert answer.text == "Success: LoRA adapter 'new' removed successfully."
+        assert (await ask(client, "new")).status_code == 404
+        assert "new" not in await adapters(client)
+
+    worker.run(scenario)
+
+
+def test_what_is_refused_changes_nothing(worker: Worker, folder: Path) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        before = await adapters(client)
+        idle = write_adapter(folder / "idle", 1, spread=0.0)
+        broken = write_adapter(folder / "broken", 2)
+        (broken / "adapters.safetensors").write_bytes(b"no tensors")
+        for name, path, how, words in [
+            ("r000", folder / "r001", {}, "already been loaded"),
+            ("idle", idle, {}, "has no effect (max |delta logit| 0"),
+            ("r000", idle, {"load_inplace": True}, "has no effect"),
+            ("broken", broken, {}, "adapters.safetensors"),
+            ("gone", folder / "gone", {}, "gone"),
+            ("outside", Path("/etc"), {}, "outside"),
+            ("apertus", folder / "r001", {}, "can't be an adapter's name"),
+            ("No Name", folder / "r001", {}, "can't be an adapter's name"),
+        ]:
+            answer = await load(client, name, path, **how)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"]) == (400, "InvalidUserInput"), error
+            assert words in error["message"]
+        answer = await unload(client, "nobody")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (404, "NotFoundError")
+        assert await adapters(client) == before
+
+    worker.run(scenario)
+
+
+def test_streams_go_on_with_their_version_when_it_is_replaced_or_unloaded(
+    worker: Worker, folder: Path
+) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        first, second = write_adapter(folder / "v1", 21), write_adapter(folder / "v2", 22)
+        await load(client, "it", first)
+        old = text(await ask(client, "it", 60))
+        running = asyncio.create_task(ask(client, "it", 60))
+        await until_decoding(worker)
+        answer = await load(client, "it", second, load_inplace=True)
+        assert answer.status_code == 200
+        new = await ask(client, "it", 60)
+        done = await running
+        assert text(done) == old
+        assert text(new) != old
+        assert done.headers["x-ailiance-adapter-digest"] != new.headers["x-ailiance-adapter-digest"]
+        running = asyncio.create_task(ask(client, "it", 60))
+        await until_decoding(worker)
+        await unload(client, "it")
+        assert (await ask(client, "it")).status_code == 404
+        assert text(await running) == text(new)
+        # both versions had slots for a while, so that another had to leave
+        assert await slots_taken(worker) < {"r000", "r001"}
+
+    worker.run(scenario)
+
+
+async def slots_taken(worker: Worker) -> set[str]:
+    """Names of what is in slots, once all jobs are done."""
+    loaded = worker.loaded
+    held = await worker.engine.run(lambda: set(loaded.paging._table.held))
+    named = {version.digest: name for name, version in loaded.resident.adapters.items()}
+    return {named.get(digest, digest) for digest in held}
+
+
+def test_others_tokens_are_the_same_while_adapters_come_and_go(
+    worker: Worker, folder: Path
+) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        paths = [write_adapter(folder / f"x{n}", 30 + n, (4, 16, 8)[n % 3]) for n in range(6)]
+        models = ["apertus", "r000", "r001"]
+        alone = [text(await ask(client, model, 150)) for model in models]
+        running = [asyncio.create_task(ask(client, model, 150)) for model in models]
+        await until_decoding(worker, 3)
+        came = 0
+        while not all(task.done() for task in running):
+            name = f"x{came % 6}"
+            assert (await load(client, name, paths[came % 6])).status_code == 200
+            assert (await unload(client, name)).status_code == 200
+            came += 1
+        assert [text(await task) for task in running] == alone
+        assert came > 2
+
+    worker.run(scenario)
+
+
+async def cycles(
+    client: httpx.AsyncClient, worker: Worker, paths: Sequence[Path], count: int
+) -> list[int]:
+    """MLX's memory after each load, use and unload."""
+    found: list[int] = []
+    for number in range(count):
+        name = f"c{number % len(paths)}"
+        (await load(client, name, paths[number % len(paths)])).raise_for_status()
+        if number % 10 == 0:
+            text(await ask(client, name, 2))
+        (await unload(client, name)).raise_for_status()
+        found.append(await worker.engine.run(_memory))
+    return found
+
+
+def _memory() -> int:
+    gc.collect()
+    mx.clear_cache()
+    return mx.get_active_memory()
+
+
+@pytest.mark.parametrize("count", [50, pytest.param(1000, marks=pytest.mark.soak)])
+def test_memory_is_level(worker: Worker, folder: Path, count: int) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        paths = [write_adapter(folder / f"c{n}", 50 + n, (8, 16)[n % 2]) for n in range(4)]
+        found = await cycles(client, worker, paths, count)
+        # medians: what a request has just read may still be held while another is counted
+        early, late = median(found[10 : count // 2]), median(found[-20:])
+        assert abs(late - early) <= 0.02 * early, (early, late, max(found))
+        assert await slots_taken(worker) == {"r000", "r001"}
+
+    worker.run(scenario, limit_s=60 + count)
+
+
+def test_more_adapters_than_slots_come_at_run_time(worker: Worker, folder: Path) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        names = [f"m{n}" for n in range(6)]
+        alone: list[str] = []
+        for number, name in enumerate(names):
+            path = write_adapter(folder / name, 70 + number)
+            await load(client, name, path)
+            alone.append(text(await ask(client, name)))
+        tiers = [one["tier"] for one in (await adapters(client)).values()]
+        assert tiers.count("slot") == SLOTS
+        answers = await asyncio.gather(*(ask(client, name) for name in names * 2))
+        assert [text(answer) for answer in answers] == alone * 2
+
+    worker.run(scenario)
+
+
+def test_a_composition(worker: Worker) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        listed = await adapters(client)
+        parts = [{"id": "r000", "scale": 0.5}, {"id": "r001", "scale": -1}]
+        answer = await ask(client, "apertus", lora=parts)
+        assert answer.headers["x-ailiance-adapter"] == "r000*0.5+r001*-1"
+        body = answer.json()["ailiance"]
+        assert body["adapter_digest"] == answer.headers["x-ailiance-adapter-digest"]
+        assert body["adapters"] == [
+            {"id": part["id"], "scale": part["scale"], "digest": listed[part["id"]]["digest"]}
+            for part in parts
+        ]
+        one = await ask(client, "apertus", lora=[{"id": "r000"}, {"id": "r001", "scale": 0}])
+        assert text(one) == text(await ask(client, "r000"))
+        assert one.json()["ailiance"]["adapter"] == "r000"
+        none = await ask(client, "apertus", lora=[{"id": "r001", "scale": 0}])
+        assert text(none) == text(await ask(client, "apertus"))
+        parts = [{"id": "r000"}]
+        for model, wrong, param in [
+            ("apertus", {"lora": [{"id": "nobody"}]}, "lora[0].id"),
+            ("apertus", {"lora": parts * 2}, "lora"),
+            ("apertus", {"lora": [{"id": "r000", "scale": 1e9}]}, "lora[0].scale"),
+            ("apertus", {"lora": parts, "adapters": "r000"}, "lora"),
+            ("r000", {"lora": parts}, "lora"),
+        ]:
+            refused = await ask(client, model, **wrong)
+            assert refused.json()["error"]["param"] == param
+
+    worker.run(scenario)
+
+
+def test_the_engine_stops_while_an_adapter_is_read(worker: Worker, folder: Path) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        stopped, reading = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def hold() -> None:
+            loop.call_soon_threadsafe(reading.set)
+            asyncio.run_coroutine_threadsafe(stopped.wait(), loop).result(30)
+
+        # the loader does one job after another
+        worker.loaded.loader.run(hold, lambda _: None)
+        waiting = asyncio.create_task(load(client, "late", folder / "r001"))
+        await reading.wait()
+        await worker.engine.stop()
+        stopped.set()
+        answer = await waiting
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "worker_unavailable"
+        assert "late" not in await adapters(client)
+
+    worker.run(scenario)
