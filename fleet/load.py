@@ -1,5 +1,6 @@
 """Read a fleet file: parse, validate, cross-check; every fault has file, line and mend."""
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin
@@ -7,6 +8,7 @@ from typing import Any, cast, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from fleet.errors import FleetError
+from fleet.evidence.judge import wrong_way
 from fleet.find import FILE, HOME
 from fleet.names import Names
 from fleet.schema import Fleet, is_hub_id
@@ -65,11 +67,16 @@ def _explain(error: ValidationError, parsed: YamlLines, path: Path) -> FleetErro
 def _known_keys(loc: tuple[Any, ...]) -> list[str]:
     """The keys that the schema allows beside the unknown one at ``loc``."""
     model: type[BaseModel] = Fleet
+    is_entry_name = False  # of a mapping or list: not the name of a field
     for part in loc[:-1]:
+        if is_entry_name:
+            is_entry_name = False
+            continue
         field = model.model_fields.get(str(part))
         annotation = field.annotation if field is not None else None
-        if get_origin(annotation) is dict:
-            annotation = get_args(annotation)[1]
+        if get_origin(annotation) in (dict, tuple):
+            annotation = next(a for a in reversed(get_args(annotation)) if a is not ...)
+            is_entry_name = True
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
     return [name for name in model.model_fields if name != "folder"]
@@ -89,15 +96,6 @@ def _check_references(fleet: Fleet, parsed: YamlLines, path: Path) -> None:
                 parsed.line_of((*at, "base")),
                 f"adapter '{name}' is on unknown base '{adapter.base}'; known: {known}",
             )
-        if fleet.bases[adapter.base].engine == "mlx" and (
-            len(fleet.adapters_of(adapter.base)) > fleet.bases[adapter.base].slots
-        ):
-            raise FleetError(
-                path,
-                parsed.line_of(("bases", adapter.base)),
-                f"base '{adapter.base}' has {len(fleet.adapters_of(adapter.base))} adapters "
-                f"but {fleet.bases[adapter.base].slots} slots; raise 'slots'",
-            )
         if adapter.domain is not None and adapter.domain not in fleet.domains:
             raise FleetError(
                 path,
@@ -112,6 +110,32 @@ def _check_references(fleet: Fleet, parsed: YamlLines, path: Path) -> None:
             f"default_base '{fleet.default_base}' is no base; known: {', '.join(fleet.bases)}",
         )
     _check_one_adapter_a_domain(fleet, parsed, path)
+    _check_pins(fleet, parsed, path)
+    _check_rules(fleet, parsed, path)
+
+
+def _check_pins(fleet: Fleet, parsed: YamlLines, path: Path) -> None:
+    """Where adapters take turns, one slot at least must be free for that."""
+    for name, base in fleet.bases.items():
+        adapters = fleet.adapters_of(name)
+        pinned = [adapter for adapter, entry in adapters.items() if entry.pinned]
+        if base.engine == "mlx" and base.slots < len(adapters) and base.slots <= len(pinned):
+            raise FleetError(
+                path,
+                parsed.line_of(("adapters", pinned[-1], "pinned")),
+                f"base '{name}' has {len(adapters)} adapters and {base.slots} slots, "
+                f"{len(pinned)} of them pinned: the others have none to take turns in; pin fewer, "
+                "or raise 'slots'",
+            )
+
+
+def _check_rules(fleet: Fleet, parsed: YamlLines, path: Path) -> None:
+    """No rule may ask for a worse result than the base's."""
+    for name, adapter in fleet.adapters.items():
+        turned = wrong_way(fleet, adapter)
+        if turned is not None:
+            at = ("adapters", name, "serve_if") if adapter.serve_if else ("evidence", "serve_if")
+            raise FleetError(path, parsed.line_of(at), f"{'.'.join(at)}: {turned}")
 
 
 def _check_one_adapter_a_domain(fleet: Fleet, parsed: YamlLines, path: Path) -> None:
@@ -156,12 +180,23 @@ def _check_paths(fleet: Fleet, parsed: YamlLines, path: Path) -> None:
             continue
         found = _resolved(fleet, source)
         if found is None or not found.exists():
-            message = f"{'.'.join(at)}: no file or folder '{found or source}'; correct the path"
+            message = f"{'.'.join(at)}: no file or folder '{found or source}'; {_mend(at, source)}"
             raise FleetError(path, parsed.line_of(at), message)
+    for root in fleet.lora_roots or ():
+        found = _resolved(fleet, root)
+        if found is None or not found.is_dir():
+            message = f"lora_roots: no folder '{found or root}'; correct the path"
+            raise FleetError(path, parsed.line_of(("lora_roots",)), message)
     for key, source in (("weights", fleet.router.weights), ("encoder", fleet.router.encoder)):
         if source is not None and _resolved(fleet, source) is None:
             message = f"router.{key}: '{source}' can't be a path; correct it"
             raise FleetError(path, parsed.line_of(("router",)), message)
+
+
+def _mend(at: tuple[str, ...], source: str) -> str:
+    if at[-1] != "examples" and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
+        return f"correct the path, or say which revision of the hub's: '{source}@COMMIT'"
+    return "correct the path"
 
 
 def _resolved(fleet: Fleet, source: str) -> Path | None:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from fleet.evidence.results import Evaluations, Evidence, ServeIf
+
 ROUTER_FILE = "router.npz"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -22,8 +24,16 @@ Name = Annotated[str, AfterValidator(_check_name)]
 
 
 def is_hub_id(source: str) -> bool:
-    """True for ``org/name@revision``: a model hub id, with its revision pinned."""
+    """True for ``org/name@revision``: a model hub id with its revision.
+
+    Without ``@`` it is a path, whatever is on the disk: no misspelt path reaches for the net.
+    """
     return "@" in source and source.count("/") == 1 and not source.startswith((".", "/", "~"))
+
+
+def is_pinned(source: str) -> bool:
+    """True for a hub id whose revision is a commit; a branch or a tag may move."""
+    return re.fullmatch(r"[0-9a-f]{40}", source.rpartition("@")[2]) is not None
 
 
 class _Entry(BaseModel):
@@ -42,6 +52,7 @@ class Base(_Entry):
     max_rows: Annotated[int, Field(ge=1, le=512)] = 32
     max_queue: Annotated[int, Field(ge=0)] = 256
     embeddings: bool = False
+    memory_bytes: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _url_fits_engine(self) -> "Base":
@@ -60,6 +71,9 @@ class Adapter(_Entry):
     domain: str | None = None
     status: Literal["active", "quarantined"] = "active"
     reason: str | None = None
+    pinned: bool = False
+    evaluation: Evaluations = ()
+    serve_if: ServeIf | None = None
 
     @model_validator(mode="after")
     def _quarantine_has_reason(self) -> "Adapter":
@@ -109,7 +123,9 @@ class Fleet(_Entry):
     adapters: dict[Name, Adapter] = {}
     domains: dict[Name, Domain] = {}
     aliases: dict[str, str] = {}
+    evidence: Evidence = Evidence()
     router: Annotated[RouterFiles, BeforeValidator(_as_router_files)] = RouterFiles()
+    lora_roots: Annotated[list[str], Field(min_length=1)] | None = None
     folder: Path = Field(default=Path("."), exclude=True)
 
     @property
@@ -124,6 +140,11 @@ class Fleet(_Entry):
     def resolve(self, source: str) -> Path:
         """A path of the file, absolute; relative ones start at the file's folder."""
         return (self.folder / Path(source).expanduser()).resolve()
+
+    @property
+    def roots(self) -> list[Path]:
+        """Where adapters that a client names by path may be: ``lora_roots``, else our folder."""
+        return [self.resolve(root) for root in self.lora_roots or ["."]]
 
     @property
     def encoder_source(self) -> str | None:

@@ -1,22 +1,39 @@
 """Where a request goes: name, router's decision and fleet -> route. Pure: no I/O, no clock.
 
-1. An explicit name is final, also when its adapter is quarantined.
+1. An explicit name is final. Where its adapter is quarantined, or its evidence does not meet
+   its rule, the route carries a warning that says so.
 2. The router abstained: the base with no adapter, and the router's reason.
-3. The domain has an active adapter on an allowed base: that adapter.
-4. It has only quarantined ones there: their base with no adapter, reason ``quarantined``.
-5. No adapter there at all: the base with no adapter, reason ``out_of_domain``.
+3. The domain has an adapter on an allowed base that is active and meets its rule: that adapter.
+4. It has active ones there, none of which meets its rule: the base of the first with no
+   adapter, reason ``evidence``, and what the results lack.
+5. It has only quarantined ones there: their base with no adapter, reason ``quarantined``.
+6. No adapter there at all: the base with no adapter, reason ``out_of_domain``.
 
 Allowed bases are the one of ``prefix-base-auto``, or all. Among several adapters of a
 domain (on different bases) the first of the file wins.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 
+from fleet.evidence.judge import Unmet, unmet
 from fleet.names import Auto, Explicit, Names, Target
-from fleet.schema import Fleet
+from fleet.schema import Adapter, Fleet
 from router.decision import Decision, Reason
 from wire.errors import InvalidRequest, ModelNotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """An adapter that was not chosen, since its evidence does not meet its rule."""
+
+    adapter: str
+    unmet: Unmet
+
+    def body(self) -> dict[str, str]:
+        """As answers show it."""
+        return {"adapter": self.adapter, "rule": self.unmet.rule, "found": self.unmet.found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +45,10 @@ class Route:
     reason: Reason
     domain: str | None = None
     confidence: float | None = None
+    warning: str | None = None
+    """What speaks against the adapter that was asked for by name: one line of any text."""
+    lacking: Lacking | None = None
+    """With reason ``evidence``: what was missing."""
 
 
 def find_target(names: Names, fleet: Fleet, model: str, adapters: str | None) -> Target:
@@ -54,15 +75,30 @@ def find_target(names: Names, fleet: Fleet, model: str, adapters: str | None) ->
     return named
 
 
-def plan_route(target: Target, decision: Decision | None, fleet: Fleet) -> Route:
-    """The route of a target; ``decision`` is needed for automatic names only."""
+def plan_route(
+    target: Target, decision: Decision | None, fleet: Fleet, today: date | None = None
+) -> Route:
+    """The route of a target; ``decision`` is needed for automatic names only.
+
+    ``today`` None: evidence of any age counts.
+    """
     if isinstance(target, Explicit):
-        return Route(target.base, target.adapter, "explicit")
+        adapter = fleet.adapters.get(target.adapter or "")
+        warning = warning_of(fleet, adapter, today) if adapter is not None else None
+        return Route(target.base, target.adapter, "explicit", warning=warning)
     assert decision is not None
-    return _plan_auto(target, decision, fleet)
+    return _plan_auto(target, decision, fleet, today)
 
 
-def _plan_auto(target: Auto, decision: Decision, fleet: Fleet) -> Route:
+def warning_of(fleet: Fleet, adapter: Adapter, today: date | None = None) -> str | None:
+    """Why an adapter is never chosen automatically, in one line; None: it may be."""
+    if adapter.status == "quarantined":
+        return f"quarantined: {' '.join((adapter.reason or '').split())}"
+    lacks = unmet(fleet, adapter, today)
+    return None if lacks is None else f"evidence: {lacks.found}"
+
+
+def _plan_auto(target: Auto, decision: Decision, fleet: Fleet, today: date | None) -> Route:
     bare_base = target.base or fleet.fallback_base
     domain, confidence = decision.domain, decision.confidence
     if domain is None:
@@ -72,9 +108,17 @@ def _plan_auto(target: Auto, decision: Decision, fleet: Fleet) -> Route:
         for name, adapter in fleet.adapters.items()
         if adapter.domain == domain and target.base in (None, adapter.base)
     ]
+    lacking: list[tuple[str, Lacking]] = []
     for name, adapter in serving:
-        if adapter.status == "active":
+        if adapter.status != "active":
+            continue
+        lacks = unmet(fleet, adapter, today)
+        if lacks is None:
             return Route(adapter.base, name, decision.reason, domain, confidence)
+        lacking.append((adapter.base, Lacking(name, lacks)))
+    if lacking:
+        base, first = lacking[0]
+        return Route(base, None, "evidence", domain, confidence, lacking=first)
     if serving:
         return Route(serving[0][1].base, None, "quarantined", domain, confidence)
     return Route(bare_base, None, "out_of_domain", domain, confidence)

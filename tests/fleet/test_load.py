@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import FleetError
-from fleet.load import load_fleet
+from fleet.load import load_fleet, parse_fleet
 from fleet.schema import is_hub_id
 from tests.fleet.files import SOUND, changed, fault, line_with, parse
 
@@ -223,9 +223,17 @@ def test_a_hub_id_states_its_revision(source, expected):
 def test_more_adapters_than_slots(folder):
     text = LOCAL.replace("model: model", "model: model, slots: 1")
     text = text.replace("domains:", "  y: {base: a, source: adapter}\ndomains:")
+    fleet = parse_fleet(text, folder / "adapters.yaml")
+    assert (len(fleet.adapters), fleet.bases["a"].slots) == (2, 1)
+
+
+def test_pins_leave_a_slot_for_those_that_take_turns(folder):
+    text = LOCAL.replace("model: model", "model: model, slots: 1")
+    text = text.replace("domains:", "  y: {base: a, source: adapter, pinned: true}\ndomains:")
     error = fault(text, folder / "adapters.yaml")
-    assert "base 'a' has 2 adapters but 1 slots; raise 'slots'" in error.message
-    assert error.line == line_with(text, "slots")
+    assert "base 'a' has 2 adapters and 1 slots, 1 of them pinned" in error.message
+    assert error.line == line_with(text, "pinned")
+    assert parse_fleet(text.replace("slots: 1", "slots: 2"), folder / "adapters.yaml")
 
 
 def test_slots_do_not_concern_another_engine():

@@ -33,7 +33,7 @@ NAMES = Names(fleet(aliases={"gpt-4o": "ai", "amp": "ai-apertus-power", "amp2": 
         ("", None),
         ("AI", None),
         ("apertus", None),
-        ("power", None),
+        ("power", Explicit("apertus", "power")),
         ("ai-power", None),
         ("ai-apertus-python", None),
         ("ai-law", None),
