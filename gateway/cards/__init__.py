@@ -1,0 +1,1 @@
+"""Cards of the served adapters: found, kept, shown."""
