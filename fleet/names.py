@@ -50,8 +50,8 @@ class Names:
     def target(self, name: str) -> Target | None:
         """What a public name stands for; None when nothing does.
 
-        Besides the listed names, SGLang's ``base:adapter`` form is understood, with the base
-        as its public or its short name.
+        Besides the listed names, two forms are understood: SGLang's ``base:adapter``, with the
+        base as its public or its short name, and vLLM's, the adapter's own name.
         """
         found = self._targets.get(name)
         if found is not None:
@@ -60,7 +60,8 @@ class Names:
         base = base_name.removeprefix(f"{self._fleet.prefix}-")
         if colon and adapter in self._fleet.adapters_of(base):
             return Explicit(base, adapter)
-        return None
+        named = self._fleet.adapters.get(name)
+        return Explicit(named.base, name) if named is not None else None
 
     def public(self, base: str, adapter: str | None) -> str:
         """The public name of what answered."""

@@ -6,13 +6,18 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 
 from fleet.errors import FleetError
 from fleet.find import find_fleet
 from fleet.load import load_fleet
 from fleet.names import Auto, Names
-from gateway import __version__
+from gateway import __version__, check
+from gateway.admin import cli as admin_cli
+from gateway.admin.key import KeyFault
+from gateway.cards import cli as cards_cli
+from gateway.evaluate import cli as evaluate_cli
 from gateway.routers import load_router, unrouted_warnings
 from gateway.routing import plan_route
 from router import cli as router_cli
@@ -42,8 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["worker"]:
         return _worker(arguments[1:])
+    if arguments[:1] == ["check"]:
+        check.run(arguments[1:])
     options = _parser().parse_args(arguments)
-    commands = {"serve": _serve, "route": _route, "router": router_cli.run}
+    commands = {
+        "serve": _serve,
+        "route": _route,
+        "router": router_cli.run,
+        "eval": evaluate_cli.run,
+        "card": cards_cli.run,
+    }
     try:
         code = commands[options.command](options)
         sys.stdout.flush()
@@ -81,19 +94,26 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where responses are stored, prompts included (~/.local/state/ailiance)",
     )
-    kept.add_argument("--no-store", action="store_true", help="store no responses")
+    kept.add_argument(
+        "--no-store",
+        action="store_true",
+        help="store no responses, and forget adapters loaded at run time",
+    )
+    admin_cli.add_to(serve)
     commands.add_parser(
         "worker",
         help="one base and its adapters as an OpenAI server of its own (worker --help)",
         add_help=False,
     )
+    commands.add_parser("check", help=check.HELP, add_help=False)
     route = commands.add_parser("route", help="say where a text would be sent, and why")
     route.add_argument("text", help="the user's message; - reads it from stdin")
     route.add_argument(
         "--explain", action="store_true", help="also scores, terms, nearest exemplars, and why"
     )
     router_commands = router_cli.add_to(commands)
-    for command in (serve, route, *router_commands):
+    evaluate_cli.add_to(commands)
+    for command in (serve, route, *router_commands, *cards_cli.add_to(commands)):
         command.add_argument(
             "--config", type=Path, metavar="FILE", help="the fleet file (./adapters.yaml)"
         )
@@ -115,6 +135,12 @@ def _serve(options: argparse.Namespace) -> int:
     from gateway.reload import stamps_of  # noqa: PLC0415
     from gateway.serve import ServeOptions, bind, serve  # noqa: PLC0415
 
+    # taken out, as workers get this environment
+    from_environment = os.environ.pop(admin_cli.VARIABLE, None)
+    try:
+        admin_key = admin_cli.key_of(options, from_environment)
+    except KeyFault as fault:
+        raise _Fault(str(fault), EXIT_CONFIG) from None
     config = find_fleet(options.config, Path.cwd())
     fleet = load_fleet(config)
     stamps = stamps_of(config, fleet)
@@ -145,6 +171,7 @@ def _serve(options: argparse.Namespace) -> int:
                     options.port,
                     state=state,
                     stamps=stamps,
+                    admin_key=admin_key,
                 ),
                 fleet,
                 router,
@@ -180,7 +207,7 @@ def _route(options: argparse.Namespace) -> int:
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
     router = load_router(fleet)
     decision = router.classify([("user", text)])
-    route = plan_route(Auto(None), decision, fleet)
+    route = plan_route(Auto(None), decision, fleet, date.today())
     scores = sorted(decision.scores.items(), key=lambda item: -item[1])[:5]
     facts = [
         ("model", Names(fleet).public(route.base, route.adapter)),
@@ -191,6 +218,9 @@ def _route(options: argparse.Namespace) -> int:
         ("reason", route.reason),
         ("scores", ", ".join(f"{name} {score:.3f}" for name, score in scores)),
     ]
+    if route.lacking is not None:
+        lacking = route.lacking
+        facts.insert(6, ("evidence", f"{lacking.adapter}: {lacking.unmet.found}"))
     sys.stdout.write("".join(f"{name:<11} {value}\n" for name, value in facts))
     if options.explain:
         told = lines(explain(router, [("user", text)]))

@@ -16,7 +16,7 @@ from gateway.clock import now_s
 from gateway.context import context_of
 from gateway.disconnect import unless_gone
 from gateway.metrics import Observation
-from gateway.provenance import Asked, Provenance, of_body, of_headers
+from gateway.provenance import GENERATED, Asked, Provenance, of_body, of_headers
 from gateway.relay import Events, RelayResponse
 from gateway.service import Gateway, Parsed
 from gateway.stream_events import StreamEvents
@@ -100,7 +100,7 @@ class Exchange:
         told = of_body(answer, self._asked, self._gateway.names)
         if told.model is not None:
             answer["model"] = told.model
-        answer["ailiance"] = told.body(self._asked.route)
+        answer["ailiance"] = told.body(self._asked.route, is_generated=True)
         self._observe(told, answer.get("usage"))
         shaped = await self._form.plain(answer)
         shown = await asyncio.to_thread(dumps, shaped) if large else dumps(shaped)
@@ -144,7 +144,7 @@ class Exchange:
     def _answer_headers(self, told: Provenance) -> dict[str, str]:
         overhead_s = self._context.overhead_s()
         self._gateway.metrics.overhead.observe(overhead_s)
-        headers = told.headers(self._asked.route)
+        headers = told.headers(self._asked.route) | GENERATED
         headers["x-ailiance-overhead-ms"] = f"{overhead_s * 1000:.2f}"
         return headers
 

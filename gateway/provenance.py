@@ -5,12 +5,17 @@ reports nothing (any OpenAI server) is taken at its word only where its ``model`
 confirms what was asked for; digests are then left out.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from fleet.names import Names
 from gateway.routing import Route
+
+GENERATED = {"x-ailiance-ai-generated": "true"}
+"""On every answer that a model generated: Article 50(2) of Regulation (EU) 2024/1689."""
+MAX_WARNING = 200  # characters of the header; the body has all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,15 @@ class Provenance:
     adapter_digest: str | None = None
     folded: tuple[str, ...] = ()
     """What the worker changed in the messages to suit the base's chat template."""
+    parts: tuple[dict[str, Any], ...] = ()
+    """Of a composition: each adapter's id, scale and digest."""
 
-    def body(self, route: Route) -> dict[str, Any]:
-        """The ``ailiance`` object of a response."""
-        return {
+    def body(self, route: Route, *, is_generated: bool = False) -> dict[str, Any]:
+        """The ``ailiance`` object of a response; ``is_generated``: by a model, and marked so."""
+        mark: dict[str, Any] = {"ai_generated": True} if is_generated else {}
+        if self.parts:
+            mark["adapters"] = list(self.parts)
+        return mark | {
             "model": self.model,
             "base": self.base,
             "adapter": self.adapter,
@@ -45,6 +55,8 @@ class Provenance:
             "domain": route.domain,
             "confidence": route.confidence,
             "reason": route.reason,
+            "evidence": route.lacking.body() if route.lacking is not None else None,
+            "warning": route.warning,
         }
 
     def headers(self, route: Route) -> dict[str, str]:
@@ -61,6 +73,7 @@ class Provenance:
                 None if route.confidence is None else f"{route.confidence:.4f}"
             ),
             "x-ailiance-reason": route.reason,
+            "x-ailiance-warning": None if route.warning is None else header_text(route.warning),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -75,12 +88,22 @@ def of_body(body: Mapping[str, Any], asked: Asked, names: Names) -> Provenance:
         if base is not None:
             digests = told.get("base_digest"), told.get("adapter_digest")
             folded = _texts(facts.get("folded"))
-            return Provenance(names.public(base, adapter), base, adapter, *digests, folded)
+            parts = _parts(facts.get("adapters"))
+            model = _model(names, base, adapter)
+            return Provenance(model, base, adapter, *digests, folded, parts)
     answered = body.get("model")
     if answered == asked.upstream_model:
         route = asked.route
         return Provenance(names.public(route.base, route.adapter), route.base, route.adapter)
     return Provenance(answered if isinstance(answered, str) else None)
+
+
+def header_text(text: str) -> str:
+    """Any text as a header can hold it: printable ASCII, without accents, of bounded length."""
+    plain = unicodedata.normalize("NFKD", text)
+    letters = (char for char in plain if not unicodedata.combining(char))
+    shown = "".join(c if c.isascii() and c.isprintable() else "?" for c in letters).strip()
+    return shown if len(shown) <= MAX_WARNING else f"{shown[: MAX_WARNING - 3]}..."
 
 
 def _text(value: Any) -> str | None:
@@ -103,4 +126,14 @@ def of_headers(headers: Mapping[str, str], names: Names) -> Provenance:
     adapter = headers.get("x-ailiance-adapter") or None
     digest = headers.get("x-ailiance-adapter-digest") or None
     folded = tuple(filter(None, headers.get("x-ailiance-folded", "").split(",")))
-    return Provenance(names.public(base, adapter), base, adapter, None, digest, folded)
+    return Provenance(_model(names, base, adapter), base, adapter, None, digest, folded)
+
+
+def _model(names: Names, base: str, adapter: str | None) -> str:
+    """The public name; of a composition its base's: what a client composed is no name."""
+    return names.public(base, None if adapter is not None and "*" in adapter else adapter)
+
+
+def _parts(value: Any) -> tuple[dict[str, Any], ...]:
+    found = cast(list[Any], value) if isinstance(value, list) else []
+    return tuple(cast(dict[str, Any], part) for part in found if isinstance(part, dict))

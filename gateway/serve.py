@@ -8,13 +8,17 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from fleet.schema import Fleet
 from gateway import __version__
+from gateway.admin.access import Access, is_loopback
+from gateway.admin.administration import Administration
+from gateway.admin.kept import Kept
 from gateway.app import create_app
 from gateway.clock import now_s
 from gateway.metrics import Metrics
@@ -38,9 +42,10 @@ class ServeOptions:
     port: int = 9300
     worker: Callable[..., tuple[str, ...]] = worker_argv
     state: Path | None = None
-    """The folder of stored responses; None: none are kept."""
+    """The folder of stored responses and of run-time adapters; None: none are kept."""
     stamps: Stamps | None = None
     """Of the files, from before fleet and router were read from them; None: as they are now."""
+    admin_key: str | None = field(default=None, repr=False)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -70,13 +75,17 @@ async def serve(
         upstreams = _upstreams(fleet, supervisors, folder)
         store = None if options.state is None else Store(options.state)
         gateway = Gateway(fleet, router, upstreams, metrics, phases=phases, store=store)
-        server = _Server(gateway)
+        kept = None if options.state is None else Kept(options.state, options.config)
+        admin = Administration(gateway, kept)
+        direct = _prepare(supervisors, admin)
+        access = Access(options.admin_key, is_loopback(listener.getsockname()[0]))
+        server = _Server(gateway, admin, access)
         workers = [asyncio.create_task(supervisor.run()) for supervisor in supervisors]
         stopping = _stop_on_signals(server, gateway, workers)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         settled = asyncio.create_task(_settle(supervisors))
         watching = asyncio.create_task(
-            watch(gateway, options.config, options.stamps or stamps_of(options.config, fleet))
+            watch(admin, options.config, options.stamps or stamps_of(options.config, fleet))
         )
         try:
             await asyncio.wait((settled, serving, stopping), return_when="FIRST_COMPLETED")
@@ -98,14 +107,16 @@ async def serve(
                 if not worker.cancelling():
                     worker.cancel()
             await asyncio.gather(*workers, watching, return_exceptions=True)
+            for upstream in direct:
+                await upstream.aclose()
 
 
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers, which would raise the signal again at the end."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, admin: Administration, access: Access) -> None:
         config = uvicorn.Config(
-            create_app(gateway),
+            create_app(gateway, admin, access),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -178,6 +189,16 @@ def _supervisors(
             Supervisor(command, on_phase=on_phase, on_restart=on_restart, write_line=_write_line)
         )
     return found
+
+
+def _prepare(supervisors: list[Supervisor], admin: Administration) -> list[Upstream]:
+    """Run-time adapters are loaded before a worker is called ready, on connections of their own."""
+    direct: list[Upstream] = []
+    for supervisor in supervisors:
+        upstream = Upstream(supervisor.base, uds=str(supervisor.uds))
+        supervisor.prepare = partial(admin.restore, supervisor.base, upstream)
+        direct.append(upstream)
+    return direct
 
 
 def _upstreams(fleet: Fleet, supervisors: list[Supervisor], folder: Path) -> dict[str, Upstream]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from time import time
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from gateway.upstream import Upstream
 from gateway.worker_state import Phase
 from router.decision import Decision, Topic
 from router.talk.sessions import Sessions
+from wire.errors import InvalidRequest
 from wire.requests import ChatRequest, CompletionRequest, RouteRequest
 
 Turn = tuple[str, str]
@@ -105,13 +107,19 @@ class Gateway:
         """
         target = find_target(self.names, self.fleet, parsed.model, parsed.adapters)
         if not isinstance(target, Auto):
-            return Routed(plan_route(target, None, self.fleet))
+            return Routed(plan_route(target, None, self.fleet, date.today()))
+        if parsed.lora is not None:
+            raise InvalidRequest(
+                f"'{parsed.model}' chooses adapters by itself, and lora composes them on a base "
+                "that is named; name the base as the model",
+                param="lora",
+            )
         router = self.router
         earlier = None if session is None else self.sessions.topic(session, now_s())
         decision = await self._classify(router, turns_of(parsed), earlier)
         if session is not None and not isinstance(parsed, RouteRequest):
             self.sessions.keep(session, decision.topic, now_s())
-        route = plan_route(target, decision, self.fleet)
+        route = plan_route(target, decision, self.fleet, date.today())
         return Routed(route, Classified(router, earlier, decision))
 
     def use_router(self, router: Classifier) -> None:

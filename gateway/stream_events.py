@@ -85,7 +85,7 @@ class StreamEvents:
         told = self._told or self._on_first(chunk)
         chunk["model"] = told.model or chunk.get("model")
         if first:
-            chunk["ailiance"] = told.body(self._asked.route)
+            chunk["ailiance"] = told.body(self._asked.route, is_generated=True)
         if not self._seen_text and _has_text(chunk):
             self._seen_text = True
             self._observation.on_first_token()

@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from gateway import worker_state
 from gateway.clock import now_s
 from gateway.upstream import Upstream
 from gateway.worker_state import Phase, WorkerState
-from wire.errors import WorkerUnavailable
+from wire.errors import AilianceError, WorkerUnavailable
 
 POLL_S = 0.1
 TERM_TO_KILL_S = 3.0
@@ -56,6 +56,8 @@ class Supervisor:
         self.pid: int | None = None
         self.uds = command.uds
         self.upstream: Upstream | None = None
+        self.prepare: Callable[[], Awaitable[None]] | None = None
+        """What a worker that is healthy needs before it is called ready."""
 
     @property
     def base(self) -> str:
@@ -136,10 +138,21 @@ class Supervisor:
         assert self.upstream is not None
         while True:
             answer = await self.upstream.probe("/health")
-            if answer is not None and answer.status_code == 200:
+            if answer is not None and answer.status_code == 200 and await self._prepared():
                 self._set(worker_state.on_healthy(self.state, now_s()))
                 return
             await asyncio.sleep(POLL_S)
+
+    async def _prepared(self) -> bool:
+        if self.prepare is None:
+            return True
+        try:
+            await self.prepare()
+        except AilianceError as error:
+            # mostly the worker has gone meanwhile; if it has not, it is asked again
+            self._say(f"not ready: {error}")
+            return False
+        return True
 
     async def _pass_lines(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None

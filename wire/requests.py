@@ -1,17 +1,18 @@
 """Request models of the OpenAI API, as far as they are honoured. Bytes in, models out.
 
 Sources: OpenAI's API reference for chat completions and completions; vLLM's extra fields
-for templates, structured outputs and prompt log-probabilities; mlx-lm's ``adapters``.
+for templates, structured outputs and prompt log-probabilities; mlx-lm's ``adapters``;
+llama.cpp's ``lora``.
 """
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from wire.errors import InvalidRequest
 from wire.fields import UNSUPPORTED_CHAT, UNSUPPORTED_COMPLETION, plan_fields
 from wire.messages import Message
-from wire.parsing import load_json, validate
+from wire.parsing import WireModel, load_json, validate
 from wire.sampling import Sampling, TokenId
 from wire.structured import Structured
 from wire.tools import MAX_TOOLS, AllowedToolsChoice, NamedTool, Tool, ToolChoice
@@ -21,6 +22,26 @@ Model = Annotated[str, Field(min_length=1, max_length=256)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 PromptText = Annotated[str, Field(min_length=1)]
 PromptTokens = Annotated[list[TokenId], Field(min_length=1)]
+
+
+class LoraPart(WireModel):
+    """One adapter of a composition, by name; a scale of 1 is as trained, 0 turns it off."""
+
+    id: Model
+    scale: Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)] = 1.0
+
+
+def _check_distinct(parts: list[LoraPart]) -> list[LoraPart]:
+    ids = [part.id for part in parts]
+    twice = next((id for id in ids if ids.count(id) > 1), None)
+    if twice is not None:
+        raise ValueError(f"adapter '{twice}' stands twice; add up its scales")
+    return parts
+
+
+LoraParts = Annotated[
+    list[LoraPart], Field(min_length=1, max_length=8), AfterValidator(_check_distinct)
+]
 
 
 class ChatRequest(Sampling, Structured):
@@ -47,6 +68,7 @@ class ChatRequest(Sampling, Structured):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     adapters: Model | None = None
+    lora: LoraParts | None = None
 
     @property
     def limit_tokens(self) -> int | None:
@@ -118,6 +140,7 @@ class CompletionRequest(Sampling, Structured):
     echo: bool = False
     add_special_tokens: bool = True
     adapters: Model | None = None
+    lora: LoraParts | None = None
 
     @property
     def limit_tokens(self) -> int | None:

@@ -19,9 +19,23 @@ CLOSED = "True where tokens ran short and a constrained answer was brought to it
 TIER = "`default`, where the request set one."
 
 
+class Lacking(BaseModel):
+    """An adapter that the router would have chosen, and what its evidence lacks."""
+
+    adapter: str
+    rule: str = Field(description="Its rule, as the fleet file has it.")
+    found: str = Field(description="What does not hold, such as `humaneval 0.853 < base 0.870`.")
+
+
+WARNING = "What speaks against the adapter asked for by name: quarantine, or its evidence."
+
+
 class Ailiance(BaseModel):
     """What answered, as the base reports it; null is unknown or absent."""
 
+    ai_generated: Literal[True] | None = Field(
+        None, description="On whatever a model generated (Article 50(2) of the EU AI Act)."
+    )
     model: str | None = Field(description="Public name of what answered.")
     base: str | None
     adapter: str | None = Field(description="null: the bare base.")
@@ -33,6 +47,8 @@ class Ailiance(BaseModel):
     domain: str | None = Field(description="What the router read; null: it named none.")
     confidence: float | None = Field(description="Probability of that, 0 to 1.")
     reason: Reason = Field(description="Why it went there.")
+    evidence: Lacking | None = Field(None, description="With reason `evidence` only.")
+    warning: str | None = Field(None, description=WARNING)
 
 
 class CachedTokens(BaseModel):

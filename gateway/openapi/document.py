@@ -25,7 +25,8 @@ method that a path does not take. A stream of completions that fails after its f
 with the envelope as its last event, and without `[DONE]`. While a stream is silent it sends \
 comments (`: ping`).
 
-There are no API keys: an `Authorization` header is taken and only tells clients apart.\
+There are no API keys but the one for administrators (`Adapters`): elsewhere an `Authorization` \
+header is taken and only tells clients apart.\
 """
 
 

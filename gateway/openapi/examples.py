@@ -71,8 +71,18 @@ def detokenize(served: Served) -> Examples:
     return {"Three tokens": {"model": served.base, "tokens": [35, 36, 37]}}
 
 
+def load_adapter(served: Served) -> Examples:
+    body = {"lora_name": "mine", "lora_path": "demo/adapters/dsp", "base": served.base_id}
+    return {"A folder": body, "Another content": body | {"load_inplace": True}}
+
+
+def unload_adapter() -> Examples:
+    return {"By name": {"lora_name": "mine"}}
+
+
 def _ailiance(served: Served) -> Examples:
     return {
+        "ai_generated": True,
         "model": served.base,
         "base": served.base_id,
         "adapter": None,
@@ -82,6 +92,8 @@ def _ailiance(served: Served) -> Examples:
         "domain": None,
         "confidence": 0.31,
         "reason": "low_confidence",
+        "evidence": None,
+        "warning": None,
     }
 
 
@@ -208,7 +220,8 @@ def embedding_answer(served: Served) -> Examples:
         ],
         "model": served.base,
         "usage": {"prompt_tokens": 7, "total_tokens": 7},
-        "ailiance": _ailiance(served) | {"reason": "explicit", "confidence": None},
+        "ailiance": _ailiance(served)
+        | {"ai_generated": None, "reason": "explicit", "confidence": None},
     }
 
 
@@ -220,6 +233,8 @@ def route_answer(served: Served) -> Examples:
         "domain": None,
         "confidence": 0.31,
         "reason": "low_confidence",
+        "evidence": None,
+        "warning": None,
         "scores": {"electronics": 0.31, "embedded": 0.28, "general": 0.41},
         "router": DIGEST,
     }
@@ -236,6 +251,55 @@ MODEL = {
     "root": "demo/adapters/dsp",
     "parent": "ailiance-apertus",
     "max_model_len": 512,
+}
+ADAPTER: Examples = {
+    "name": "dsp",
+    "object": "adapter",
+    "model": "ailiance-apertus-dsp",
+    "base": "apertus",
+    "source": "demo/adapters/dsp",
+    "origin": "file",
+    "domain": "dsp",
+    "status": "active",
+    "reason": None,
+    "evidence": None,
+    "evaluation": [],
+    "state": "loaded",
+    "format": "peft",
+    "rank": 16,
+    "layers": 42,
+    "bytes": 1327104,
+    "digest": DIGEST,
+    "effect": 6.53,
+    "tier": "slot",
+    "pinned": False,
+}
+ADAPTERS = {"object": "list", "data": [ADAPTER]}
+ADDED = "Success: LoRA adapter 'mine' added successfully."
+REMOVED = "Success: LoRA adapter 'mine' removed successfully."
+MODEL_DETAILS: Examples = MODEL | {
+    "license": "apache-2.0",
+    "base_model": "demo/models/apertus",
+    "revision": None,
+    "digest": DIGEST,
+    "evaluation": {
+        "card": {
+            "text": "Greedy answers that are exact to the character, in per cent.",
+            "results": [
+                {"benchmark": "dsp", "base": [0.0], "adapter": [96.2], "delta": None},
+            ],
+        },
+        "fleet": [],
+    },
+    "risk_class": None,
+}
+MODEL_CARD: Examples = {
+    "id": "ailiance-apertus-dsp",
+    "object": "model.card",
+    "license": "apache-2.0",
+    "base_model": "demo/models/apertus",
+    "languages": ["en"],
+    "training": {"rank": 16, "alpha": 32.0, "layers": 6, "targets": ["q_proj", "v_proj"]},
 }
 MODELS = {"object": "list", "data": [MODEL]}
 HEALTHY = {"status": "ok", "bases": {"apertus": "ready", "devstral": "ready"}}

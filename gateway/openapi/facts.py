@@ -4,6 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from fleet.cards import Card
+from fleet.cards.model import CardEvaluation
+from gateway.openapi.answers import WARNING, Lacking
 from gateway.worker_state import Phase
 from router.decision import Reason
 
@@ -32,9 +35,67 @@ class Model(BaseModel):
     max_model_len: int | None = Field(description="Context in tokens; null while not known.")
 
 
+class ModelEvaluation(BaseModel):
+    card: CardEvaluation | None = Field(description="What the card states.")
+    fleet: list[dict[str, Any]] = Field(description="The results in the fleet file.")
+
+
+class ModelDetails(Model):
+    """One name, with what its files and its card say; null where nothing states it."""
+
+    license: str | None = Field(description="By its card.")
+    base_model: str | None = Field(description="The model that its base is.")
+    revision: str | None = Field(description="Pinned revision of the source on the hub.")
+    digest: str | None = Field(description="SHA-256 of the content, as the worker reports it.")
+    evaluation: ModelEvaluation | None
+    risk_class: str | None = Field(description="EU AI Act, by its card.")
+
+
+class ModelCard(Card):
+    """A card, field by field; null where it is silent. docs/cards.md describes it."""
+
+    id: str
+    object: Literal["model.card"]
+
+
 class ModelList(BaseModel):
     object: Literal["list"]
     data: list[Model]
+
+
+class AdapterFacts(BaseModel):
+    """One adapter. The part from `format` on is its worker's; null where that does not say."""
+
+    name: str
+    object: Literal["adapter"]
+    model: str | None = Field(description="Its public name; null while it is not served.")
+    base: str
+    source: str = Field(description="A folder, or `org/name@REVISION`.")
+    origin: Literal["file", "runtime"] = Field(description="The fleet file, or a client's load.")
+    domain: str | None
+    status: Literal["active", "quarantined", "unavailable"]
+    reason: str | None = Field(description="Why, where it is not active.")
+    evidence: dict[str, str] | None = Field(
+        description="The `rule` that its results don't meet, and what was `found`."
+    )
+    evaluation: list[dict[str, Any]] = Field(description="The results in the fleet file.")
+    state: Literal["loaded", "missing", "unknown", "external"] = Field(
+        description="By its worker, now; `unknown`: it does not answer; `external`: it is none of "
+        "ours, and is not asked."
+    )
+    format: str | None
+    rank: int | None
+    layers: int | None
+    bytes: int | None
+    digest: str | None = Field(description="SHA-256 of its content.")
+    effect: float | None = Field(description="Largest |delta logit| that the probe measured.")
+    tier: str | None = Field(description="`slot`, `resident` or `disk`.")
+    pinned: bool | None
+
+
+class AdapterList(BaseModel):
+    object: Literal["list"]
+    data: list[AdapterFacts]
 
 
 class Verdict(BaseModel):
@@ -89,6 +150,8 @@ class RouteAnswer(BaseModel):
     domain: str | None
     confidence: float | None
     reason: Reason
+    evidence: Lacking | None = Field(None, description="With reason `evidence` only.")
+    warning: str | None = Field(None, description=WARNING)
     scores: dict[str, float] = Field(description="Of each domain and `general`; empty if explicit.")
     router: str | None = Field(description="Digest of the router's weights; null if explicit.")
     explanation: Explanation | None = Field(

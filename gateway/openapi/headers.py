@@ -45,6 +45,12 @@ PARAMETERS: dict[str, Schema] = {
     "order": _parameter(
         "query", "order", "`desc`: newest first.", enum=["asc", "desc"], default="desc"
     ),
+    "format": _parameter(
+        "query",
+        "format",
+        "Instead of the `Accept` header.",
+        enum=["json", "html", "markdown"],
+    ),
     "after": _parameter("query", "after", "The id of the item after which to go on."),
 }
 TRACING = ("x-request-id", "traceparent", "tracestate")
@@ -65,20 +71,28 @@ HEADERS: dict[str, Schema] = {
     "x-ailiance-folded": _header(
         "What was changed in the messages to suit the chat template, joined by commas."
     ),
+    "x-ailiance-ai-generated": _header(
+        "`true`: a model generated the content (Article 50(2) of the EU AI Act).", enum=["true"]
+    ),
     "x-ailiance-domain": _header("The domain that the router named; absent if it named none."),
     "x-ailiance-confidence": _header("Its probability, with four decimals."),
     "x-ailiance-reason": _header(
-        "Why it went there: `explicit`, `classified`, `sticky`, `quarantined`, `out_of_domain`, "
-        "`low_confidence`, `ambiguous`."
+        "Why it went there: `explicit`, `classified`, `sticky`, `quarantined`, `evidence`, "
+        "`out_of_domain`, `low_confidence`, `ambiguous`."
+    ),
+    "x-ailiance-warning": _header(
+        "What speaks against the adapter asked for by name: `quarantined: ...`, `evidence: ...`."
     ),
     "x-ailiance-overhead-ms": _header("Milliseconds that the gateway itself took."),
     "cache-control": _header("`no-cache`: streams must not be stored."),
     "x-accel-buffering": _header("`no`: proxies must pass a stream on as it comes."),
     "retry-after": _header("Whole seconds to wait, where that is known.", pattern="^[0-9]+$"),
     "retry-after-ms": _header("The same in milliseconds.", pattern="^[0-9]+$"),
+    "vary": _header("`accept`: the answer depends on it."),
     "content-security-policy": _header("Nothing is loaded from anywhere."),
 }
 ALWAYS = ("x-request-id", "openai-processing-ms")
-ROUTED = ("x-ailiance-domain", "x-ailiance-confidence", "x-ailiance-reason")
-ANSWERED = tuple(name for name in HEADERS if name.startswith("x-ailiance-"))
+ROUTED = ("x-ailiance-domain", "x-ailiance-confidence", "x-ailiance-reason", "x-ailiance-warning")
+GENERATED = tuple(name for name in HEADERS if name.startswith("x-ailiance-"))
+ANSWERED = tuple(name for name in GENERATED if name != "x-ailiance-ai-generated")
 RETRY = ("retry-after", "retry-after-ms")

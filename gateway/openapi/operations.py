@@ -1,8 +1,9 @@
 """The registry: every method of every path of the gateway, an entry each."""
 
+from gateway.admin.requests import LoadAdapterRequest, UnloadAdapterRequest
 from gateway.exposition import CONTENT_TYPE
 from gateway.openapi import answers, examples, facts, items
-from gateway.openapi.headers import ANSWERED, SESSIONS, TRACING
+from gateway.openapi.headers import ANSWERED, GENERATED, SESSIONS, TRACING
 from gateway.openapi.operation import (
     EVENTS,
     JSON,
@@ -29,6 +30,7 @@ TAGS = {
     "Route": "Where a request would go.",
     "Tokens": "vLLM's paths, by the tokenizer of the base that `model` means.",
     "Models": "What can be named.",
+    "Adapters": "For administrators: vLLM's paths. docs/admin.md says who that is.",
     "Server": "For load balancers, scrapers and readers.",
 }
 FORWARDED = (400, 404, 413, 500, 502, 503)
@@ -44,6 +46,7 @@ def operations(served: Served) -> list[Operation]:
         *_route(served),
         *_tokens(served),
         *_models(),
+        *_adapters(served),
         *_server(),
     ]
 
@@ -113,7 +116,7 @@ def _generation(whole: Content, stream: Content) -> Answer:
     return Answer(
         f"The answer; with `stream` true as events. {FRAMES}",
         (whole, stream),
-        (*ANSWERED, "cache-control", "x-accel-buffering"),
+        (*GENERATED, "cache-control", "x-accel-buffering"),
     )
 
 
@@ -134,7 +137,7 @@ def _responses(served: Served) -> list[Operation]:
                     "The last is `response.completed`, `response.incomplete` or "
                     "`response.failed`; there is no `[DONE]`.",
                     (whole, events),
-                    (*ANSWERED, "cache-control", "x-accel-buffering"),
+                    (*GENERATED, "cache-control", "x-accel-buffering"),
                 ),
             ),
             FORWARDED,
@@ -151,7 +154,7 @@ def _responses(served: Served) -> list[Operation]:
             "getResponse",
             "Responses",
             "Read a stored response",
-            (Answer("The response.", (whole,)),),
+            (Answer("The response.", (whole,), ("x-ailiance-ai-generated",)),),
             (400, 404, 500),
             "It can't be streamed again.",
             parameters=one,
@@ -262,9 +265,74 @@ def _models() -> list[Operation]:
             "getModel",
             "Models",
             "What stands behind a name",
-            (Answer("The name.", (_json(facts.Model, examples.MODEL),)),),
+            (Answer("The name.", (_json(facts.ModelDetails, examples.MODEL_DETAILS),)),),
             (404, 500),
             parameters=("model", "x-request-id"),
+        ),
+        Operation(
+            "get",
+            "/v1/models/{model}/card",
+            "getModelCard",
+            "Models",
+            "Read an adapter's card",
+            (
+                Answer(
+                    "The card: as JSON, as a page that loads nothing, or as it was written.",
+                    (
+                        _json(facts.ModelCard, examples.MODEL_CARD),
+                        Content("text/html", TEXT),
+                        Content("text/markdown", TEXT),
+                    ),
+                    ("vary",),
+                ),
+            ),
+            (400, 404, 500),
+            "The summary of training content (Article 53(1)(d) of the EU AI Act) as its author "
+            "states it; 404 `card_not_found` where there is no README.md beside the weights.",
+            parameters=("model", "format", "x-request-id"),
+        ),
+    ]
+
+
+def _adapters(served: Served) -> list[Operation]:
+    def said(text: str) -> Content:
+        return Content("text/plain", TEXT, text)
+
+    return [
+        Operation(
+            "post",
+            "/v1/load_lora_adapter",
+            "loadAdapter",
+            "Adapters",
+            "Load or replace an adapter",
+            (Answer("It is served.", (said(examples.ADDED),)),),
+            (400, 401, 403, 413, 500, 502, 503),
+            "The worker proves it first: shapes, finite numbers, an effect on the base. What is "
+            "refused changes nothing (code `InvalidUserInput`). Kept over restarts.",
+            Body((LoadAdapterRequest,), examples.load_adapter(served)),
+            ("x-request-id",),
+        ),
+        Operation(
+            "post",
+            "/v1/unload_lora_adapter",
+            "unloadAdapter",
+            "Adapters",
+            "Unload an adapter that was loaded at run time",
+            (Answer("Its name is gone.", (said(examples.REMOVED),)),),
+            (400, 401, 403, 404, 413, 500),
+            "Requests in flight end. Adapters of the fleet file are removed there (400 here).",
+            Body((UnloadAdapterRequest,), examples.unload_adapter()),
+            ("x-request-id",),
+        ),
+        Operation(
+            "get",
+            "/v1/adapters",
+            "listAdapters",
+            "Adapters",
+            "List the adapters and where they are",
+            (Answer("All of them.", (_json(facts.AdapterList, examples.ADAPTERS),)),),
+            (401, 403, 500),
+            parameters=("x-request-id",),
         ),
     ]
 

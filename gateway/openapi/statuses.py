@@ -9,8 +9,10 @@ from gateway.openapi.schemas import ref
 from wire.errors import (
     AilianceError,
     EngineFailed,
+    InvalidApiKey,
     InvalidRequest,
     ModelNotFound,
+    PermissionDenied,
     RequestTooLarge,
     UpstreamFailed,
     WorkerUnavailable,
@@ -18,6 +20,8 @@ from wire.errors import (
 
 NAMES = {
     400: "BadRequest",
+    401: "Unauthorised",
+    403: "Forbidden",
     404: "NotFound",
     413: "TooLarge",
     500: "Failed",
@@ -28,6 +32,8 @@ OTHER = "Other"
 
 _MEANINGS: dict[int, str] = {
     400: "A field is unknown, not supported, wrong, or at odds with another; `param` names it.",
+    401: "The admin key is wrong or missing.",
+    403: "Without an admin key, only programs on the gateway's own machine may do this.",
     404: "Nothing is here by that name; for a model the message has the nearest one.",
     413: "The body is too large.",
     500: "A fault of this server, or of its engine.",
@@ -38,6 +44,8 @@ _EXAMPLES: dict[int, AilianceError] = {
     400: InvalidRequest(
         "temperature: Input should be less than or equal to 2", param="temperature"
     ),
+    401: InvalidApiKey("the admin key is wrong or missing"),
+    403: PermissionDenied("without an admin key adapters are administered on loopback only"),
     404: ModelNotFound("The model 'gpt-9' does not exist", param="model"),
     413: RequestTooLarge("the body is larger than 1048576 bytes"),
     500: EngineFailed("the engine failed; the request may be sent again"),

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fleet.names import Auto, Target
+from gateway.cards.facts import card_or_none, digest_of, facts_of
+from gateway.cards.shelf import Shelf
 from gateway.service import Gateway
 from wire.errors import ModelNotFound
 from wire.responses import model_entry, model_list
@@ -30,7 +32,23 @@ async def get_model(request: Request) -> Response:
     target = gateway.names.target(model)
     if target is None:
         raise ModelNotFound(f"The model '{model}' does not exist", param="model")
-    return JSONResponse(_entry(gateway, model, target, await _lengths(gateway)))
+    shelf: Shelf = request.app.state.cards
+    lengths, digest, card = await asyncio.gather(
+        _lengths(gateway),
+        _digest(gateway, target),
+        asyncio.to_thread(card_or_none, shelf, gateway.fleet, target),
+    )
+    if gateway.names.target(model) != target:
+        # unloaded meanwhile
+        raise ModelNotFound(f"The model '{model}' does not exist", param="model")
+    facts = facts_of(gateway.fleet, target, card) | {"digest": digest}
+    return JSONResponse(_entry(gateway, model, target, lengths) | facts)
+
+
+async def _digest(gateway: Gateway, target: Target) -> str | None:
+    if isinstance(target, Auto):
+        return None
+    return await digest_of(gateway.upstreams[target.base], target)
 
 
 async def _lengths(gateway: Gateway) -> dict[str, int | None]:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.exchange import Form
+from gateway.provenance import GENERATED
 from gateway.responses.chat import chat_of
 from gateway.responses.conversation import INLINE_ITEMS, bodies_of, earlier_items, own_items
 from gateway.responses.draft import Draft, in_our_terms
@@ -40,7 +41,7 @@ async def create(request: Request) -> Response:
 @router.get("/v1/responses/{response_id}")
 async def retrieve(request: Request) -> Response:
     _check_query(request, "include", "include_obfuscation")
-    return JSONResponse((await _find(request)).response)
+    return JSONResponse((await _find(request)).response, headers=GENERATED)
 
 
 @router.delete("/v1/responses/{response_id}")

@@ -36,6 +36,8 @@ async def dry_run(request: Request) -> Response:
         "domain": route.domain,
         "confidence": route.confidence,
         "reason": route.reason,
+        "evidence": route.lacking.body() if route.lacking is not None else None,
+        "warning": route.warning,
         "scores": by.decision.scores if by is not None else {},
         "router": by.router.digest if by is not None else None,
     }

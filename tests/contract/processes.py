@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -220,7 +221,7 @@ def endless_fleet(folder: Path, **max_rows: int) -> Path:
     The same weights, but with an end token that no model emits: a stream then lasts until
     its ``max_tokens``, whatever the weights have learnt to say.
     """
-    fleet: dict[str, Any] = json.loads(json.dumps(EMBEDDED))
+    fleet: dict[str, Any] = deepcopy(EMBEDDED)
     fleet["bases"] = {name: fleet["bases"][name] for name in max_rows}
     fleet["default_base"] = next(iter(max_rows))
     for name, base in fleet["bases"].items():

@@ -32,7 +32,9 @@ def loaded():
     base = load_base(BASE, FOLDER, "auto", None)
     source = HOME / EMBEDDED["adapters"][ADAPTER]["source"]
     file = read_adapter(ADAPTER, source, linear_layers(base.model))
-    return base, AdapterModel(base.model, [file], base.dtype)
+    model = AdapterModel(base.model, 1, base.dtype)
+    model.put(1, file)
+    return base, model
 
 
 class Harness:
@@ -91,7 +93,7 @@ def scored(loaded, adapter, context, continuation):
     """Log-likelihood of the continuation; whether each of its tokens is the likeliest."""
     base, model = loaded
     whole, first = (encode(base, text) for text in (context + continuation, context))
-    logits = model.logits(mx.array([whole[:-1]]), adapter)[0].astype(mx.float32)
+    logits = model.logits(mx.array([whole[:-1]]), 0 if adapter is None else 1)[0].astype(mx.float32)
     logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
     found = [(logprobs[i - 1], whole[i]) for i in range(len(first), len(whole))]
     score = sum(row[token].item() for row, token in found)

@@ -140,7 +140,7 @@ def test_route_is_a_dry_run_of_the_same_body(http, model):
     before = read_metrics(http)
     told = http.post("/v1/route", json=body).raise_for_status().json()
     facts = ("model", "base", "adapter", "domain", "confidence", "reason")
-    assert set(told) == {*facts, "scores", "router"}
+    assert set(told) == {*facts, "scores", "router", "evidence", "warning"}
     assert read_metrics(http).sum("ailiance_adapter_requests_total") == before.sum(
         "ailiance_adapter_requests_total"
     )

@@ -1,20 +1,24 @@
 """A small OpenAI server that speaks the worker's contract: deterministic tokens, faults on demand.
 
 The prompt says what happens (``Script``): the test writes it as the last user message, in
-JSON. Everything the server sees is kept in ``events``. ``python fake_worker.py --uds PATH``
+JSON. Everything the server sees is kept in ``events``. It loads any adapter but one whose source
+holds "bad", and ends where it holds "deadly". ``python fake_worker.py --uds PATH``
 runs it as a process, for the supervisor's tests.
 """
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import sys
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -38,6 +42,9 @@ class Fake:
     folded: list[str] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    adapters: dict[str, str] = field(default_factory=dict)
+    """Name -> source of what is loaded now."""
+    changes: list[tuple[str, ...]] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -50,8 +57,49 @@ class Fake:
                 Route("/metrics", self.metrics),
                 Route("/v1/chat/completions", self.generate, methods=["POST"]),
                 Route("/v1/completions", self.generate, methods=["POST"]),
+                Route("/v1/load_lora_adapter", self.load, methods=["POST"]),
+                Route("/v1/unload_lora_adapter", self.unload, methods=["POST"]),
+                Route("/v1/adapters", self.listed),
             ]
         )
+
+    async def load(self, request: Request) -> Response:
+        body = await request.json()
+        name, source = body["lora_name"], body["lora_path"]
+        self.changes.append(("load", name, source))
+        if "deadly" in source:
+            os._exit(9)
+        if "bad" in source:
+            return _refusal(400, "rank 8 is not 16", "InvalidUserInput")
+        if name in self.adapters and not body["load_inplace"]:
+            return _refusal(400, "has already been loaded", "InvalidUserInput")
+        self.adapters[name] = source
+        return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
+
+    async def unload(self, request: Request) -> Response:
+        name = (await request.json())["lora_name"]
+        self.changes.append(("unload", name))
+        if self.adapters.pop(name, None) is None:
+            return _refusal(404, "cannot be found", "NotFoundError")
+        return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
+
+    async def listed(self, _: Request) -> Response:
+        data = [
+            {
+                "name": name,
+                "base": self.base,
+                "format": "peft",
+                "rank": 16,
+                "layers": 2,
+                "bytes": 64,
+                "digest": digest_of(source),
+                "effect": 1.5,
+                "tier": "slot",
+                "pinned": False,
+            }
+            for name, source in self.adapters.items()
+        ]
+        return JSONResponse({"object": "list", "data": data})
 
     async def health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok", "base": self.base, "max_model_len": 512})
@@ -82,14 +130,20 @@ class Fake:
             )
         kind = "chat" if "messages" in body else "text"
         base_digest = DIGESTS[self.base]
-        adapter = body["model"] if body["model"] in ADAPTERS else None
+        adapter = body["model"] if body["model"] in {**ADAPTERS, **self.adapters} else None
+        source = self.adapters.get(adapter or "")
+        parts = body.get("lora", [])
+        if parts:
+            adapter = "+".join(f"{part['id']}*{part['scale']:g}" for part in parts)
         report = {
             "base": self.base,
             "base_digest": base_digest,
             "adapter": adapter,
-            "adapter_digest": DIGESTS.get(adapter or ""),
+            "adapter_digest": digest_of(source) if source else DIGESTS.get(adapter or ""),
             "folded": self.folded,
         }
+        if parts:
+            report["adapters"] = [part | {"digest": DIGESTS.get(part["id"])} for part in parts]
         envelope = Envelope.new(kind, self.model_in_answer or body["model"], "fp_x")
         if body.get("stream"):
             return StreamingResponse(
@@ -152,6 +206,21 @@ class Fake:
             raise
 
 
+def digest_of(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _refusal(status: int, message: str, code: str) -> Response:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return JSONResponse({"error": error}, status_code=status)
+
+
+def adapters_in(config: Path, base: str) -> dict[str, str]:
+    """What a worker of that base loads at its start."""
+    adapters = yaml.safe_load(config.read_text("utf-8")).get("adapters", {})
+    return {n: str(config.parent / a["source"]) for n, a in adapters.items() if a["base"] == base}
+
+
 def script_of(body: dict[str, Any]) -> dict[str, Any]:
     text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
     script = json.loads(text) if isinstance(text, str) and text.startswith("{") else {}
@@ -180,7 +249,8 @@ def main() -> None:
         threading.Thread(target=_exit_with_parent, daemon=True).start()
     print(f"fake worker of {options.base} up")
     sys.stdout.flush()
-    uvicorn.run(Fake(options.base).app(), uds=options.uds, log_level="error")
+    loaded = adapters_in(Path(options.config), options.base) if options.config else {}
+    uvicorn.run(Fake(options.base, adapters=loaded).app(), uds=options.uds, log_level="error")
 
 
 if __name__ == "__main__":

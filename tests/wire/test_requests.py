@@ -495,3 +495,32 @@ def test_neutral_values_and_whole_numbers_are_written_as_they_came():
 def test_requests_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         chat().model = "other"  # type: ignore[misc]
+
+
+PARTS = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_a_composition_is_read() -> None:
+    request = parse_chat(
+        json.dumps(PARTS | {"lora": [{"id": "a", "scale": -2.5}, {"id": "b"}]}).encode()
+    )
+    assert [(part.id, part.scale) for part in request.lora or []] == [("a", -2.5), ("b", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("lora", "param"),
+    [
+        ([], "lora"),
+        ([{"id": "a"}, {"id": "a"}], "lora"),
+        ([{"id": str(n)} for n in range(9)], "lora"),
+        ([{"id": "a", "scale": 101}], "lora[0].scale"),
+        ([{"id": "a", "scale": True}], "lora[0].scale"),
+        ([{"id": 0}], "lora[0].id"),
+        ([{"id": "a", "weight": 1}], "lora[0].weight"),
+        ("a", "lora"),
+    ],
+)
+def test_a_composition_is_refused_by_its_field(lora: object, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_chat(json.dumps(PARTS | {"lora": lora}).encode())
+    assert caught.value.param == param

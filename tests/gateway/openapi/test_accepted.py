@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.admin.requests import parse_load, parse_unload
 from gateway.openapi.operation import JSON
 from tests.gateway.openapi.made import DOCUMENT, SCHEMAS, body_validator
 from wire.embeddings import parse_embedding
@@ -23,6 +24,8 @@ PARSERS = {
     "/v1/responses": (parse_responses, {"model": "m", "input": "hi"}),
     "/tokenize": (parse_tokenize, {"prompt": "hi"}),
     "/detokenize": (parse_detokenize, {"tokens": [1]}),
+    "/v1/load_lora_adapter": (parse_load, {"lora_name": "a", "lora_path": "a"}),
+    "/v1/unload_lora_adapter": (parse_unload, {"lora_name": "a"}),
 }
 # rules that JSON Schema can't say, and that the document has in words
 IN_WORDS = ("is not valid JSON", "a JSON schema is an object", "not among the tools", "one name")

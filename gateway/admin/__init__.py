@@ -1,0 +1,1 @@
+"""Adapters of a running gateway: loaded, replaced, unloaded, listed, and kept over restarts."""

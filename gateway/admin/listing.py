@@ -1,0 +1,85 @@
+"""What ``GET /v1/adapters`` tells of each adapter: the fleet's part and the worker's.
+
+What is resident is what workers say now, never what the gateway asked them for.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from fleet.evidence.judge import unmet
+from fleet.schema import Adapter, Fleet
+from gateway.admin import workers
+from gateway.admin.administration import Administration
+
+WORKERS_OWN = ("format", "rank", "layers", "bytes", "digest", "effect", "tier", "pinned")
+
+Facts = dict[str, Any]
+Told = Mapping[str, Mapping[str, Facts] | None]
+"""Base -> what its worker lists; None: it did not say."""
+
+
+async def adapters(admin: Administration) -> list[Facts]:
+    """Every adapter of the fleet, then run-time adapters that are not served."""
+    gateway = admin.gateway
+    ours = [name for name, base in gateway.fleet.bases.items() if base.engine == "mlx"]
+    asked = await asyncio.gather(
+        *(workers.listed(gateway.upstreams[b]) for b in ours if b in gateway.upstreams)
+    )
+    told = dict(zip((b for b in ours if b in gateway.upstreams), asked, strict=True))
+    fleet, today = gateway.fleet, date.today()
+    served = [
+        _one(fleet, name, adapter, told, admin, today) for name, adapter in fleet.adapters.items()
+    ]
+    return served + [_left_out(admin, name, why) for name, why in admin.left_out.items()]
+
+
+def _one(
+    fleet: Fleet, name: str, adapter: Adapter, told: Told, admin: Administration, today: date
+) -> Facts:
+    lacks = unmet(fleet, adapter, today)
+    facts, state = _worker(fleet, name, adapter, told)
+    return {
+        "name": name,
+        "object": "adapter",
+        "model": admin.gateway.names.public(adapter.base, name),
+        "base": adapter.base,
+        "source": adapter.source,
+        "origin": "runtime" if name in admin.loaded else "file",
+        "domain": adapter.domain,
+        "status": adapter.status,
+        "reason": adapter.reason,
+        "evidence": None if lacks is None else {"rule": lacks.rule, "found": lacks.found},
+        "evaluation": [each.model_dump(mode="json") for each in adapter.evaluation],
+        "state": state,
+    } | {key: facts.get(key) for key in WORKERS_OWN}
+
+
+def _worker(fleet: Fleet, name: str, adapter: Adapter, told: Told) -> tuple[Facts, str]:
+    """What the worker says of it, and what that means."""
+    if fleet.bases[adapter.base].engine != "mlx":
+        return {}, "external"
+    listed = told.get(adapter.base)
+    if listed is None:
+        return {}, "unknown"
+    return (dict(listed[name]), "loaded") if name in listed else ({}, "missing")
+
+
+def _left_out(admin: Administration, name: str, why: str) -> Facts:
+    entry = admin.loaded[name]
+    facts: Facts = {
+        "name": name,
+        "object": "adapter",
+        "model": None,
+        "base": entry.base,
+        "source": entry.source,
+        "origin": "runtime",
+        "domain": entry.domain,
+        "status": "unavailable",
+        "reason": why,
+        "evidence": None,
+        "evaluation": [],
+        "state": "missing",
+    }
+    return facts | dict.fromkeys(WORKERS_OWN)
