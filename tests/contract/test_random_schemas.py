@@ -38,7 +38,7 @@ NAMES = (
 AT_ONCE = 8
 ANSWER_TOKENS, CALL_TOKENS = 300, 160
 SIMPLE = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
-FEW, MANY = 40, pytest.param(200, marks=pytest.mark.slow)
+FEW, MANY = 16, pytest.param(200, marks=pytest.mark.slow)
 
 
 @dataclass(frozen=True)

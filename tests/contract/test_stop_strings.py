@@ -48,7 +48,7 @@ def cut(text, stops):
 
 
 @given(data=st.data(), seed=st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_streamed_is_plain_is_the_text_cut_at_the_first_stop(client, data, seed):
     body = {
         "model": "ailiance-apertus",

@@ -131,7 +131,10 @@ class TestHub:
         assert len(said.lines) == 1, "one line"
         assert said.lines[0].startswith(f"refused mine: {says}")
 
-    @pytest.mark.parametrize("source", [PINNED, "org/tiny@main"])
+    # the hub's client tries again for some ten seconds where a revision is pinned
+    @pytest.mark.parametrize(
+        "source", [pytest.param(PINNED, marks=pytest.mark.slow), "org/tiny@main"]
+    )
     def test_without_a_network_and_a_cache(
         self, repository: Repository, tmp_path: Path, source: str
     ) -> None:

@@ -192,7 +192,7 @@ def _memory() -> int:
     return mx.get_active_memory()
 
 
-@pytest.mark.parametrize("count", [50, pytest.param(1000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.soak)])
 def test_memory_is_level(worker: Worker, folder: Path, count: int) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         paths = [write_adapter(folder / f"c{n}", 50 + n, (8, 16)[n % 2]) for n in range(4)]
