@@ -28,6 +28,7 @@ class HostCopies:
         self._read = read
         self._files: dict[str, AdapterFiles] = {}
         self._reading: dict[str, int] = {}
+        self._unwanted: set[str] = set()  # being read, and dropped meanwhile
         self._arrived: queue.SimpleQueue[Arrived] = queue.SimpleQueue()
         self.wake: Callable[[], None] = lambda: None
 
@@ -55,7 +56,9 @@ class HostCopies:
     def __contains__(self, digest: str) -> bool:
         return digest in self._files
 
-    def is_known(self, digest: str) -> bool:
+    def is_coming(self, digest: str) -> bool:
+        """It is here or being read; who asks wants it."""
+        self._unwanted.discard(digest)
         return digest in self._files or digest in self._reading
 
     def use(self, digest: str) -> AdapterFiles:
@@ -64,10 +67,13 @@ class HostCopies:
         return self._files[digest]
 
     def keep(self, files: AdapterFiles) -> None:
+        self._unwanted.discard(files.digest)
         self._files[files.digest] = files
 
     def drop(self, digest: str) -> None:
-        """No error if it is not here."""
+        """No error if it is not here; one that is being read is not kept when it comes."""
+        if digest in self._reading:
+            self._unwanted.add(digest)
         if self._files.pop(digest, None) is not None:
             # MLX keeps freed buffers for itself, and has no use for these
             mx.clear_cache()
@@ -93,8 +99,9 @@ class HostCopies:
                 failed.append((version, files))
             elif files.digest != version.digest:
                 failed.append((version, ValueError("its files have changed")))
-            else:
+            elif version.digest not in self._unwanted:
                 self.keep(files)
+            self._unwanted.discard(version.digest)
         return failed
 
     def close(self) -> None:

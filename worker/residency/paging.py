@@ -110,7 +110,7 @@ class Paging:
                 continue
             ahead |= _needs([row])
             for need in row.version.needs:
-                if self._host.is_known(need.digest):
+                if self._host.is_coming(need.digest):
                     continue
                 self._host.evict(need.nbytes - self._room_bytes(), ahead)
                 if need.nbytes > self._room_bytes():
