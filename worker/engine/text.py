@@ -9,6 +9,7 @@ from typing import Protocol
 
 from worker.engine.alignment import Alignment
 from worker.engine.request import GenerationRequest, Text, TokenLogprob
+from worker.undecided import undecided
 
 # more than any character has bytes
 BEFORE_TOKENS = 8
@@ -49,7 +50,7 @@ class StopFilter:
         if self.stopped:
             return ""
         text = self._held + text
-        open_at = len(text) - self._undecided(text)
+        open_at = len(text) - undecided(text, self._stops)
         at = self._find(text)
         if at is not None and at <= open_at:
             return self._cut(text, at)
@@ -70,14 +71,6 @@ class StopFilter:
         self._held = ""
         self.matched = next(stop for stop in self._stops if text.startswith(stop, at))
         return text[:at]
-
-    def _undecided(self, text: str) -> int:
-        """Length of the longest end of ``text`` that begins a stop string."""
-        longest = max((len(stop) for stop in self._stops), default=1) - 1
-        for length in range(min(longest, len(text)), 0, -1):
-            if any(stop.startswith(text[-length:]) for stop in self._stops):
-                return length
-        return 0
 
 
 class TextStream:

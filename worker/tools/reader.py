@@ -14,6 +14,7 @@ from worker.tools.block import Block
 from worker.tools.choose import Marks
 from worker.tools.formats.base import ToolFormat
 from worker.tools.pieces import CallBegin, Content, Piece, Reasoning, merged
+from worker.undecided import undecided
 
 
 def new_call_id() -> str:
@@ -154,12 +155,3 @@ class Reader:
             self._held = text
         else:
             self._out.append(Content(text))
-
-
-def undecided(text: str, marks: Sequence[str]) -> int:
-    """Length of the longest end of ``text`` that begins a mark."""
-    longest = max((len(mark) for mark in marks), default=1) - 1
-    for length in range(min(longest, len(text)), 0, -1):
-        if any(mark.startswith(text[-length:]) for mark in marks):
-            return length
-    return 0
