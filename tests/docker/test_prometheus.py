@@ -14,7 +14,7 @@ from tests.docker import stack
 from tests.docker.panels import ROOT, queries
 
 READY_S = 60  # on loaded cores; alone it takes a few seconds
-DATA_S = 30
+DATA_S = 60
 
 
 @pytest.fixture(scope="module")
