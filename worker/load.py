@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import mlx.core as mx
@@ -22,7 +21,7 @@ from worker.engine.prefixes import PrefixStore
 from worker.engine.scheduler import Scheduler
 from worker.lora.files import AdapterFiles, Shape, read_adapter
 from worker.lora.model import AdapterModel
-from worker.lora.probe import probe_slot
+from worker.lora.probe import Probe
 from worker.lora.targets import linear_layers
 from worker.residency.adapters import AdapterVersion, Registry
 from worker.residency.hosting import HostCopies
@@ -72,7 +71,7 @@ def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loade
     paging = Paging(
         Memory(model, config.slots, host, budget.budget),
         registry.versions,
-        partial(probe, model, base.vocabulary),
+        Probe(model, base.vocabulary).proving,
         observer,
     )
     _load_adapters(fleet, name, read, paging, registry)
@@ -107,11 +106,6 @@ def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loade
         return read(adapter, client_folder(fleet, adapter, source))
 
     return Loaded(base, resident, scheduler, base.tokenizer, embedder, paging, loader, read_from)
-
-
-def probe(model: AdapterModel, vocabulary: int, name: str, slot: int) -> float:
-    """The effect of what is in a slot. Raises SourceError where it has none."""
-    return probe_slot(model, name, slot, vocabulary)
 
 
 class _Timed:

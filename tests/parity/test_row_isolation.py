@@ -3,7 +3,6 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import mlx.core as mx
 import pytest
@@ -31,9 +30,10 @@ from worker.engine.observer import Silent
 from worker.engine.prefixes import PrefixStore
 from worker.engine.request import Finished, SamplingParams
 from worker.engine.scheduler import PREFILL_STEP_TOKENS, Scheduler
-from worker.load import Loaded, probe
+from worker.load import Loaded
 from worker.lora.files import AdapterFiles
 from worker.lora.model import AdapterModel
+from worker.lora.probe import Probe
 from worker.residency.adapters import Registry
 from worker.residency.hosting import HostCopies
 from worker.residency.loader import Loader
@@ -174,7 +174,7 @@ def tiny_scheduler(adapters: Sequence[AdapterFiles], prefixes: PrefixStore) -> S
     registry, loader = Registry(), Loader()
     host = HostCopies(loader, lambda version: pytest.fail(f"{version.name} was read"))
     memory = Memory(model, len(adapters), host, Budget(float("inf"), 0, 0))
-    prove = partial(probe, model, VOCABULARY)
+    prove = Probe(model, VOCABULARY).proving
     paging = Paging(memory, registry.versions, prove, Silent())
     for adapter in adapters:
         registry.put(paging.load(adapter))

@@ -13,8 +13,9 @@ from worker.check.measure import LOOP_TOKENS, Measure
 from worker.check.verdict import Verdict
 from worker.lora.files import AdapterFiles, read_adapter
 from worker.lora.model import AdapterModel
-from worker.lora.probe import probe_slot
+from worker.lora.probe import Probe
 from worker.lora.targets import linear_layers
+from worker.pieces import whole
 from worker.prompt.render import TemplateRefusal
 from worker.source import local_folder
 
@@ -52,6 +53,7 @@ class _Check:
         self._base = base
         self._model = model
         self._layers = linear_layers(base.model)
+        self._probe = Probe(model, base.vocabulary)
         self._measure = Measure(base, model)
         self._progress = progress
 
@@ -73,7 +75,7 @@ class _Check:
     def _measured(self, read: Verdict, path: Path) -> Verdict:
         name = read.adapter
         self._progress(f"{read.base}: {name}: effect")
-        read = replace(read, effect=probe_slot(self._model, name, SLOT, self._base.vocabulary))
+        read = replace(read, effect=whole(self._probe.proving(name, SLOT)))
         examples = read_examples(name, path)
         self._progress(f"{read.base}: {name}: perplexity")
         bare = self._measure.perplexity(examples, 0)

@@ -23,6 +23,7 @@ from worker.engine.request import Event, Failed, Finished, GenerationRequest
 from worker.engine.row import Row
 from worker.engine.scheduler import Delivery, Scheduler
 from worker.engine.text import TextStream
+from worker.pieces import Pieces
 
 log = logging.getLogger("ailiance.engine")
 
@@ -48,6 +49,8 @@ class _Stop:
 
 
 T = TypeVar("T")
+# then commands that came meanwhile are looked at, though no row decodes
+JOB_S = 0.01
 Command = _Submit | _Cancel | _Wake | _Stop | Job
 Start = Callable[[], Scheduler]
 """Loads the model on the engine thread and returns the scheduler over it."""
@@ -112,14 +115,18 @@ class Engine:
         Raises what it raised; WorkerUnavailable once the engine has stopped, EngineFailed if
         it stops before the job ran. One job at most runs between two steps of decoding rows.
         """
+        return await self.run_pieces(_at_once(job))
+
+    async def run_pieces(self, pieces: Pieces[T]) -> T:
+        """The same for a long one: between two steps only so much of it as rows hardly notice."""
         self._check_alive()
-        waiting = Job(job)
-        self._commands.put(waiting)
-        return await waiting.result
+        job = Job(pieces)
+        self._commands.put(job)
+        return await job.result
 
     def post(self, call: Callable[[], None]) -> None:
         """Have something done on the engine thread between two steps; nobody waits for it."""
-        job = Job(call)
+        job = Job(_at_once(call))
         job.result.add_done_callback(_log_failure)
         self._commands.put(job)
 
@@ -162,8 +169,8 @@ class Engine:
     def _serve(self, scheduler: Scheduler, jobs: deque[Job]) -> None:
         while self._take(scheduler, jobs):
             # one at most: jobs, however many, must not starve the rows
-            if jobs:
-                jobs.popleft().run()
+            if jobs and _run(jobs[0], min(scheduler.spare_s, JOB_S)):
+                jobs.popleft()
             if scheduler.busy:
                 self._hand_over(scheduler.step())
 
@@ -209,6 +216,19 @@ class Engine:
         if delivery:
             assert self._loop is not None
             self._loop.call_soon_threadsafe(_deliver, delivery)
+
+
+def _at_once(call: Callable[[], T]) -> Pieces[T]:
+    return call()
+    yield  # makes it a generator, of no piece but the last
+
+
+def _run(job: Job, for_s: float) -> bool:
+    """Whether it has ended; a piece at least is run."""
+    end_s = time.monotonic() + for_s
+    while not (ended := job.run_piece()) and time.monotonic() < end_s:
+        pass
+    return ended
 
 
 def _log_failure(result: "asyncio.Future[None]") -> None:

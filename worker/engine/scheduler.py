@@ -1,12 +1,14 @@
 """The engine's step: commands in, tokens out. Runs on one thread and owns all MLX state.
 
 Each turn: take the commands that came, admit waiting requests into free rows (which ones and in
-which slots: ``worker.residency``), score one chunk of a prompt if one is to be scored, run one step
-of mlx-lm's ``BatchGenerator``, hand the events over in one go. A cancelled request leaves before
+which slots: ``worker.residency``), put a part of an adapter into its slot if a row waits for that,
+score one chunk of a prompt if one is to be scored, run one step of mlx-lm's ``BatchGenerator``,
+hand the events over in one go. A cancelled request leaves before
 the next step, whichever state it is in.
 """
 
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -35,6 +37,8 @@ PREFILL_STEP_TOKENS = 512
 PREFILL_ROWS = 8
 # times max_rows: so many rows may go before one whose adapter is not in a slot
 OVERTAKEN_BATCHES = 2
+# of a step's time may be spent beside it: what lengthens the gap between tokens
+SPARE_PART = 0.1
 
 
 class Scheduler:
@@ -60,7 +64,9 @@ class Scheduler:
         self._max_rows = max_rows
         self._observer = observer
         self._waiting: deque[Row] = deque()
+        self._placing: deque[Row] = deque()
         self._scoring: deque[Scoring] = deque()
+        self._step_s = 0.0
         self._rows: dict[int, Row] = {}
         # nothing runs, and all that wait do so for what is being read
         self._stalled = False
@@ -75,7 +81,12 @@ class Scheduler:
     def busy(self) -> bool:
         """A step would do something."""
         stuck = self._stalled and self._paging.is_waiting
-        return bool(self._scoring or self._rows or (self._waiting and not stuck))
+        return self._is_running or bool(self._waiting and not stuck)
+
+    @property
+    def spare_s(self) -> float:
+        """How long something else may take before the next step; without rows, any time."""
+        return SPARE_PART * self._step_s if self._rows or self._scoring else math.inf
 
     @property
     def waiting(self) -> Sequence[Row]:
@@ -83,7 +94,8 @@ class Scheduler:
 
     @property
     def running(self) -> Sequence[Row]:
-        return [*(scoring.row for scoring in list(self._scoring)), *list(self._rows.values())]
+        scoring = (scoring.row for scoring in list(self._scoring))
+        return [*list(self._placing), *scoring, *list(self._rows.values())]
 
     def submit(self, row: Row) -> None:
         """Queue a request."""
@@ -105,6 +117,7 @@ class Scheduler:
                     self._generator.remove([row.uid])
                     del self._rows[row.uid]
                 else:
+                    self._placing = deque(r for r in self._placing if r is not row)
                     self._scoring = deque(s for s in self._scoring if s.row is not row)
                 self._observer.on_cancelled(row, row.state)
                 self._end(row, "cancelled")
@@ -112,12 +125,18 @@ class Scheduler:
 
     def step(self) -> Delivery:
         """Admit, run one step, and return what each request is to be told."""
-        return self._lose() + self._admit() + self._score() + self._generate()
+        lost = self._lose() + self._admit()
+        self._place()
+        begun_s = time.monotonic()
+        done = self._score() + self._generate()
+        self._step_s = time.monotonic() - begun_s
+        return lost + done
 
     def fail_all(self, error: AilianceError) -> Delivery:
         """End every request with an error; for the death of the engine."""
         rows = [*self._waiting, *self.running]
         self._waiting.clear()
+        self._placing.clear()
         self._scoring.clear()
         self._rows.clear()
         for row in rows:
@@ -139,7 +158,7 @@ class Scheduler:
 
     def _admit(self) -> Delivery:
         bound = OVERTAKEN_BATCHES * self._max_rows
-        while self._waiting and len(self._rows) + len(self._scoring) < self._max_rows:
+        while self._waiting and len(self.running) < self._max_rows:
             self._paging.fetch_ahead(self._waiting)
             choice = self._paging.plan(self._waiting, bound)
             if choice is None:
@@ -149,12 +168,27 @@ class Scheduler:
             del self._waiting[choice.index]
             for other in itertools.islice(self._waiting, choice.index):
                 other.overtaken += 1
-            self._begin(row)
+            now_s = time.monotonic()
+            row.on_admitted(now_s)
+            self._observer.on_admitted(row, now_s - row.submitted_s)
+            self._placing.append(row)
         return []
+
+    @property
+    def _is_running(self) -> bool:
+        return bool(self._placing or self._scoring or self._rows)
+
+    def _place(self) -> None:
+        """Begin the admitted rows whose adapter is in its slot."""
+        if any(self._paging.is_placing(row.slot) for row in self._placing):
+            self._paging.place(self._waiting, self.spare_s * len(self._placing))
+        for row in [row for row in self._placing if not self._paging.is_placing(row.slot)]:
+            self._placing.remove(row)
+            self._begin(row)
 
     def _give_up(self) -> Delivery:
         """Memory that nothing will free is no reason to wait."""
-        self._stalled = not (self._rows or self._scoring)
+        self._stalled = not self._is_running
         if not self._stalled or self._paging.is_reading:
             return []
         error = Overloaded("there is no room in memory for this request's adapter or tokens")
@@ -166,9 +200,6 @@ class Scheduler:
         return row, [Failed(error)]
 
     def _begin(self, row: Row) -> None:
-        now_s = time.monotonic()
-        row.on_admitted(now_s)
-        self._observer.on_admitted(row, now_s - row.submitted_s)
         if row.request.prompt_logprobs is not None:
             cache = self._model.new_cache(row.slot)
             self._scoring.append(Scoring(row, cache, PREFILL_STEP_TOKENS))

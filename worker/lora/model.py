@@ -3,7 +3,8 @@
 Unpatched mlx-lm: layers that an adapter targets are replaced in place by ``LoRALinear`` when
 the first such adapter is put into a slot, and a thin wrapper takes the slots off the cache
 list before the base sees it. Adapters come and go between two forward passes, on the engine
-thread; refuses to know which of them have a name.
+thread; refuses to know which of them have a name. A put is done in pieces, between forward
+passes of others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,8 @@ from worker.lora.layers import LoRALinear, Output, SharedInput
 from worker.lora.rows import Active
 from worker.lora.slots import RowSlot
 from worker.lora.sums import add_up
-from worker.lora.targets import layer_shape, linear_layers, parent_of, shared_input
+from worker.lora.targets import InputKey, layer_shape, linear_layers, parent_of, shared_input
+from worker.pieces import Pieces, whole
 
 __all__ = ["AdapterModel", "layer_shape", "linear_layers"]
 
@@ -34,7 +36,7 @@ class AdapterModel:
         self._slots = slots
         self._dtype = dtype
         self._buckets = Buckets(slots)
-        self._inputs: dict[tuple[str, tuple[str, ...]], SharedInput] = {}
+        self._inputs: dict[InputKey, SharedInput] = {}
         self._outputs: dict[str, Output] = {}
         self.active = Active(choose_kernel(dtype))
 
@@ -52,11 +54,16 @@ class AdapterModel:
 
         No row of a running batch may have the slot. Its own arrays are not kept.
         """
-        self._put(slot, adapter.factors)
+        whole(self.putting(slot, adapter))
 
-    def put_sum(self, slot: int, parts: Sequence[tuple[AdapterFiles, float]]) -> None:
+    def putting(self, slot: int, adapter: AdapterFiles) -> Pieces[None]:
+        """``put``, a few layers at a time; until the last piece, and if closed before it, the
+        slot is as the bare base."""
+        return self._putting(slot, adapter.factors)
+
+    def putting_sum(self, slot: int, parts: Sequence[tuple[AdapterFiles, float]]) -> Pieces[None]:
         """The sum of the parts' deltas, each times its scale. Raises SourceError for DoRA."""
-        self._put(slot, add_up(parts))
+        return self._putting(slot, add_up(parts))
 
     def clear(self, slot: int) -> None:
         """The slot is as the bare base again."""
@@ -64,10 +71,7 @@ class AdapterModel:
         if place is None:
             return
         self.active.place(slot, None)
-        self._buckets.release(place.rank, slot)
-        if not self._buckets.capacity(place.rank):
-            for part in (*self._inputs.values(), *self._outputs.values()):
-                part.buckets.pop(place.rank, None)
+        self._release(place.rank, slot)
 
     def new_cache(self, slot: int) -> list[Any]:
         """Empty caches for one sequence, with its slot as the last element."""
@@ -80,27 +84,56 @@ class AdapterModel:
         return self._base(inputs, cache=kv)
 
     def logits(self, inputs: mx.array, slot: int) -> mx.array:
-        """Logits of one sequence (1, seq) without a cache; for probes."""
+        """Logits of one sequence (1, seq) without a cache."""
         self.active.publish([slot])
         return self._base(inputs)
 
-    def _put(self, slot: int, factors: Mapping[str, Factors]) -> None:
+    def logits_by_layer(self, inputs: mx.array, slot: int) -> Pieces[mx.array]:
+        """The same, a layer at a time; for probes while others decode."""
+        self.active.publish([slot])
+        cache = make_prompt_cache(self._base)
+        logits = self._base(inputs, cache=cache)
+        # the graph stands; what a layer keeps depends on all layers before it
+        for layer in cache:
+            mx.eval(layer.state)
+            yield
+        mx.eval(logits)
+        return logits
+
+    def _putting(self, slot: int, factors: Mapping[str, Factors]) -> Pieces[None]:
         if not 1 <= slot <= self._slots:
             raise ValueError(f"slot {slot} is not one of 1..{self._slots}")
         rank = bucket_of(max(f.a.shape[1] for f in factors.values()))
-        self._leave_other_bucket(slot, rank)
-        self._wrap(sorted(factors.keys() - self._outputs.keys()))
+        self._vacate(slot, rank)
+        lane = self._buckets.lane(rank, slot)
+        targets: dict[InputKey, list[str]] = {key: [] for key in self._inputs}
+        for path in sorted(factors):
+            targets.setdefault(shared_input(path), []).append(path)
+        try:
+            for key, paths in targets.items():
+                self._wrap([path for path in paths if path not in self._outputs])
+                self._write(key, rank, lane, factors)
+                self._write_gains(key, slot, factors)
+                yield
+        except BaseException:
+            self._release(rank, slot)
+            raise
         dora = any(f.magnitude is not None for f in factors.values())
-        place = Place(rank, self._buckets.lane(rank, slot), dora)
-        self._grow(rank)
-        self._write(place, factors)
-        self._write_gains(slot, factors)
-        self.active.place(slot, place)
+        self.active.place(slot, Place(rank, lane, dora))
 
-    def _leave_other_bucket(self, slot: int, rank: int) -> None:
+    def _vacate(self, slot: int, rank: int) -> None:
+        """As ``clear``, but a lane in this bucket stays: it is written over."""
         place = self.active.placed(slot)
-        if place is not None and place.rank != rank:
+        if place is not None and place.rank == rank:
+            self.active.place(slot, None)
+        else:
             self.clear(slot)
+
+    def _release(self, rank: int, slot: int) -> None:
+        self._buckets.release(rank, slot)
+        if not self._buckets.capacity(rank):
+            for part in (*self._inputs.values(), *self._outputs.values()):
+                part.buckets.pop(rank, None)
 
     def _wrap(self, paths: Sequence[str]) -> None:
         for path in paths:
@@ -117,39 +150,38 @@ class AdapterModel:
             self._outputs[path] = output
             parent[leaf] = LoRALinear(parent[leaf], leaf, shared, output, self.active)
 
-    def _grow(self, rank: int) -> None:
-        """Every stack of a bucket has the same lanes: rows of a batch index all of them."""
-        for part in (*self._inputs.values(), *self._outputs.values()):
+    def _write(self, key: InputKey, rank: int, lane: int, factors: Mapping[str, Factors]) -> None:
+        """One adapter's factors of the layers that read one input; zero where it has none."""
+        capacity = self._buckets.capacity(rank)
+        shared, outputs = self._inputs[key], self._outputs_of(key)
+        # rows of a batch index every stack of a bucket: each has the same lanes
+        for part in (shared, *outputs.values()):
             if rank in part.buckets:
-                part.buckets[rank].grow(self._buckets.capacity(rank))
-
-    def _write(self, place: Place, factors: Mapping[str, Factors]) -> None:
-        rank, lane, capacity = place.rank, place.lane, self._buckets.capacity(place.rank)
-        for (parent, _), shared in self._inputs.items():
-            paths = {member: f"{parent}.{member}".lstrip(".") for member in shared.members}
-            a = {m: _padded(factors[p].a.T, rank) for m, p in paths.items() if p in factors}
-            shared.put(rank, lane, capacity, a)
-        for path, output in self._outputs.items():
-            found = factors.get(path)
+                part.buckets[rank].grow(capacity)
+        found = {leaf: factors[path] for leaf, path in self._paths_of(key) if path in factors}
+        shared.put(rank, lane, capacity, {m: _padded(f.a.T, rank) for m, f in found.items()})
+        for leaf, output in outputs.items():
+            own = found.get(leaf)
             # scaled in float32, before the cast to the activation dtype
-            b = None if found is None else _padded(found.b * found.scale, rank)
-            output.put(rank, lane, capacity, b)
-        mx.eval(
-            [
-                part.buckets[rank].stored
-                for part in (*self._inputs.values(), *self._outputs.values())
-                if rank in part.buckets
-            ]
-        )
+            output.put(rank, lane, capacity, own and _padded(own.b * own.scale, rank))
+        stacks = [part.buckets.get(rank) for part in (shared, *outputs.values())]
+        mx.eval([lanes.stored for lanes in stacks if lanes is not None])
 
-    def _write_gains(self, slot: int, factors: Mapping[str, Factors]) -> None:
-        for path, output in self._outputs.items():
+    def _write_gains(self, key: InputKey, slot: int, factors: Mapping[str, Factors]) -> None:
+        for _, path in self._paths_of(key):
             found = factors.get(path)
             if found is None or found.magnitude is None:
-                output.gains.put(slot, None)
+                self._outputs[path].gains.put(slot, None)
                 continue
             parent, leaf = parent_of(self._base, path)
-            output.gains.put(slot, gain_of(parent[leaf].linear, found))
+            self._outputs[path].gains.put(slot, gain_of(parent[leaf].linear, found))
+
+    def _outputs_of(self, key: InputKey) -> dict[str, Output]:
+        return {leaf: self._outputs[path] for leaf, path in self._paths_of(key)}
+
+    def _paths_of(self, key: InputKey) -> list[tuple[str, str]]:
+        """Names and paths of the layers that read one input."""
+        return [(leaf, f"{key[0]}.{leaf}".lstrip(".")) for leaf in self._inputs[key].members]
 
 
 def _padded(factors: mx.array, rank: int) -> mx.array:

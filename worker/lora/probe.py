@@ -12,28 +12,41 @@ import mlx.core as mx
 from fleet.errors import SourceError
 from worker.lora.model import AdapterModel
 from worker.lora.plan import BARE
+from worker.pieces import Pieces
 
 PROBE_TOKENS = 16
 # below this the change is rounding, not training (float32 products differ by about 1e-5)
 MIN_EFFECT = 1e-3
 
 
-def probe_slot(model: AdapterModel, name: str, slot: int, vocabulary: int) -> float:
-    """max |delta logit| of the adapter in ``slot``, over a fixed sequence of tokens spread over
-    the vocabulary.
+class Probe:
+    """Compares adapters with the bare base, over a fixed sequence of tokens spread over the
+    vocabulary; what the bare base says to it is computed once."""
 
-    Raises SourceError, with ``name``, when there is no effect, or NaN.
-    """
-    step = max(1, vocabulary // PROBE_TOKENS)
-    tokens = mx.arange(0, vocabulary, step)[None, :PROBE_TOKENS]
-    delta = model.logits(tokens, slot) - model.logits(tokens, BARE)
-    effect = cast(float, mx.abs(delta.astype(mx.float32)).max().item())
-    if not math.isfinite(effect):
-        raise SourceError(name, "its logits are not finite; the weights are damaged or do not fit")
-    if effect < MIN_EFFECT:
-        raise SourceError(
-            name,
-            f"has no effect (max |delta logit| {effect:.2e}); the weights are untrained, or for "
-            "another base",
-        )
-    return effect
+    def __init__(self, model: AdapterModel, vocabulary: int) -> None:
+        step = max(1, vocabulary // PROBE_TOKENS)
+        self._tokens = mx.arange(0, vocabulary, step)[None, :PROBE_TOKENS]
+        self._model = model
+        self._bare: mx.array | None = None
+
+    def proving(self, name: str, slot: int) -> Pieces[float]:
+        """max |delta logit| of the adapter in ``slot``, a layer at a time.
+
+        Raises SourceError, with ``name``, when there is no effect, or NaN.
+        """
+        if self._bare is None:
+            self._bare = yield from self._model.logits_by_layer(self._tokens, BARE)
+        adapted = yield from self._model.logits_by_layer(self._tokens, slot)
+        delta = (adapted - self._bare).astype(mx.float32)
+        effect = cast(float, mx.abs(delta).max().item())
+        if not math.isfinite(effect):
+            raise SourceError(
+                name, "its logits are not finite; the weights are damaged or do not fit"
+            )
+        if effect < MIN_EFFECT:
+            raise SourceError(
+                name,
+                f"has no effect (max |delta logit| {effect:.2e}); the weights are untrained, or "
+                "for another base",
+            )
+        return effect

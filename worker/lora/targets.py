@@ -5,6 +5,8 @@ from typing import Any
 from mlx import nn
 
 Shape = tuple[int, int]
+InputKey = tuple[str, tuple[str, ...]]
+"""Of layers that read the same input: their parent, and the names that may be among them."""
 
 # where the base's own layer is inside a wrapped one
 WRAPPED = ".linear"
@@ -34,9 +36,8 @@ def layer_shape(layer: Any) -> Shape:
     return wide_in, wide_out
 
 
-def shared_input(path: str) -> tuple[str, tuple[str, ...]]:
-    """The parent of a layer, and the names of those in it that read the same input, in the
-    order in which the blocks call them."""
+def shared_input(path: str) -> InputKey:
+    """Which layers of its parent read the same input, in the order in which blocks call them."""
     parent, _, leaf = path.rpartition(".")
     return parent, next((names for names in SHARED_INPUTS if leaf in names), (leaf,))
 

@@ -18,12 +18,13 @@ from worker.engine.request import GenerationRequest
 from worker.engine.row import Row
 from worker.lora.files import AdapterFiles
 from worker.lora.model import AdapterModel
+from worker.pieces import Pieces, whole
 from worker.residency.adapters import AdapterVersion
 from worker.residency.hosting import HostCopies
 from worker.residency.policy import Budget, Choice, SlotTable, Waiting, plan_next
 
 Tier = Literal["slot", "resident", "disk"]
-Prove = Callable[[str, int], float]
+Prove = Callable[[str, int], Pieces[float]]
 """The effect of the adapter of this name in this slot. Raises SourceError where it has none."""
 
 
@@ -61,6 +62,8 @@ class Paging:
         self._observer = observer
         self._table = SlotTable(memory.slots)
         self._sums: dict[str, AdapterVersion] = {}  # in slots
+        self._puts: dict[int, Pieces[None]] = {}  # what is left of them, by slot
+        self._loading: int | None = None  # the slot that ``loading`` fills
         self._effects: dict[str, float] = {}
         self._bound: Counter[str] = Counter()  # rows taken on and not ended, by what they need
         self._retired: set[str] = set()
@@ -83,7 +86,8 @@ class Paging:
 
     def tier_of(self, digest: str) -> Tier:
         """Where an adapter is; from any thread."""
-        if self._table.slot_of(digest) is not None:
+        slot = self._table.slot_of(digest)
+        if slot is not None and not self.is_placing(slot):
             return "slot"
         return "resident" if digest in self._host else "disk"
 
@@ -137,16 +141,36 @@ class Paging:
         return plan_next(rows, _Tiers(self._table, self._host, versions), room, bound)
 
     def admit(self, row: Row, waiting: Sequence[Row]) -> int:
-        """The row's slot, with its adapter in it until the row's ``release``."""
+        """The row's slot, its adapter's until the row's ``release``.
+
+        ``is_placing`` says whether the row has to wait until the adapter is in it.
+        """
         now_s, digest = time.monotonic(), _digest(row.version)
         if row.version is not None and self._table.slot_of(digest) is None:
             self._put(row.version, {_digest(other.version) for other in waiting}, now_s)
         self._table.lock(digest, now_s)
         self._kv_bytes += row.kv_bytes
-        self._host.evict(-self._room_bytes(), _needs(islice(waiting, 1)))
+        self._make_room(waiting)
         slot = self._table.slot_of(digest)
         assert slot is not None
         return slot
+
+    def is_placing(self, slot: int) -> bool:
+        """The adapter of this slot is not there yet."""
+        return slot in self._puts or slot == self._loading
+
+    def place(self, waiting: Sequence[Row], spare_s: float) -> None:
+        """Go on with what is put into slots, for this long or a piece longer."""
+        end_s = time.monotonic() + spare_s
+        while self._puts:
+            slot = next(iter(self._puts))
+            # a piece gives nothing; the default says that it was the last
+            if next(self._puts[slot], True):
+                del self._puts[slot]
+                self._on_slot_load()
+                self._make_room(waiting)
+            if time.monotonic() >= end_s:
+                return
 
     def release(self, row: Row, *, admitted: bool) -> None:
         """The row has ended."""
@@ -161,7 +185,11 @@ class Paging:
                     self._forget(digest)
 
     def load(self, files: AdapterFiles, *, pinned: bool = False) -> AdapterVersion:
-        """Take on what was read: proved, and in a slot if one is free.
+        """``loading`` at once."""
+        return whole(self.loading(files, pinned=pinned))
+
+    def loading(self, files: AdapterFiles, *, pinned: bool = False) -> Pieces[AdapterVersion]:
+        """Take on what was read: proved, and in a slot if one is free. One at a time, to its end.
 
         Raises SourceError if it has no effect or no room; then nothing has changed.
         """
@@ -170,11 +198,16 @@ class Paging:
             raise SourceError(
                 files.name, f"its {files.nbytes} bytes do not fit into memory_bytes; raise that"
             )
-        if self._table.slot_of(digest) is None and self._table.has_free:
-            self._put_proved(files, self._table.take(digest, time.monotonic()))
-        elif digest not in self._effects:
-            self._put_proved(files, self._slots + 1)
         self._retired.discard(digest)
+        if self._table.slot_of(digest) is None and self._table.has_free:
+            slot = self._table.take(digest, time.monotonic())
+            # or it may leave before it has come
+            self._table.lock(digest, time.monotonic())
+            yield from self._putting_proved(files, slot)
+            self._table.unlock(digest, time.monotonic())
+        elif digest not in self._effects:
+            yield from self._putting_proved(files, self._slots + 1)
+            self._leave(digest, self._slots + 1)
         out = self._is_crowded or self._table.slot_of(digest) is None
         if out and files.nbytes <= self._room_bytes():
             self._host.keep(files)
@@ -226,41 +259,53 @@ class Paging:
     def _room_bytes(self) -> float:
         return self._budget.room_bytes(self._stack_bytes, self._host.nbytes, self._kv_bytes)
 
+    def _make_room(self, waiting: Sequence[Row]) -> None:
+        """Host copies go for what has come, but for those that the first row waits for."""
+        self._host.evict(-self._room_bytes(), _needs(islice(waiting, 1)))
+
     def _put(self, version: AdapterVersion, wanted: set[str | None], now_s: float) -> None:
         if not self._table.has_free:
             victim = self._table.plan_victim({digest for digest in wanted if digest is not None})
             assert victim is not None
-            self._table.drop(victim)
+            self._stop_put(self._table.drop(victim))
             self._sums.pop(victim, None)
         slot = self._table.take(version.digest, now_s)
         files = [self._host.use(need.digest) for need in version.needs]
         if version.parts:
             scales = [scale for _, scale in version.parts]
-            self._model.put_sum(slot, list(zip(files, scales, strict=True)))
+            self._puts[slot] = self._model.putting_sum(slot, list(zip(files, scales, strict=True)))
             self._sums[version.digest] = version
         else:
-            self._model.put(slot, files[0])
+            self._puts[slot] = self._model.putting(slot, files[0])
             if not self._is_crowded:
                 self._host.drop(version.digest)
-        self._on_slot_load()
 
-    def _put_proved(self, files: AdapterFiles, slot: int) -> None:
+    def _putting_proved(self, files: AdapterFiles, slot: int) -> Pieces[None]:
+        self._loading = slot
         try:
-            self._model.put(slot, files)
+            yield from self._model.putting(slot, files)
             self._on_slot_load()
             if files.digest not in self._effects:
-                self._effects[files.digest] = self._prove(files.name, slot)
-        except Exception:
+                self._effects[files.digest] = yield from self._prove(files.name, slot)
+        except BaseException:
+            if slot <= self._slots:
+                self._table.unlock(files.digest, time.monotonic())
             self._leave(files.digest, slot)
             raise
-        if slot > self._slots:
-            self._leave(files.digest, slot)
+        finally:
+            self._loading = None
 
     def _on_slot_load(self) -> None:
         self._stack_bytes = self._model.nbytes
         self._observer.on_slot_load()
 
+    def _stop_put(self, slot: int) -> None:
+        """Nobody waits for what is on its way into this slot."""
+        if (put := self._puts.pop(slot, None)) is not None:
+            put.close()
+
     def _leave(self, digest: str, slot: int) -> None:
+        self._stop_put(slot)
         self._model.clear(slot)
         self._stack_bytes = self._model.nbytes
         if self._table.slot_of(digest) == slot:

@@ -79,7 +79,8 @@ class Adapters:
             pinned = former is not None and former.pinned
             try:
                 files = await self._read(name, request.lora_path)
-                version = await self._engine.run(lambda: self._paging.load(files, pinned=pinned))
+                loading = self._paging.loading(files, pinned=pinned)
+                version = await self._engine.run_pieces(loading)
             except SourceError as error:
                 raise InvalidRequest(str(error), param="lora_path", code=INVALID) from None
             self._registry.put(version)

@@ -20,6 +20,7 @@ from tests.worker.lora.tiny import (
 )
 from worker.lora.dora import gain_of
 from worker.lora.files import Factors
+from worker.pieces import whole
 
 PLAIN = random_adapter("plain", paths_of(ALL), rank=16, seed=1)
 WHOLE = with_magnitude(random_adapter("whole", paths_of(ALL), rank=4, seed=2))
@@ -107,5 +108,5 @@ def test_composition_with_dora_is_refused_and_changes_nothing() -> None:
     tokens = tokens_of(2, 5)
     before = run(model, [1, 2], tokens)
     with pytest.raises(SourceError, match=r"whole.*DoRA.*can't be composed"):
-        model.put_sum(1, [(PLAIN, 1.0), (WHOLE, 0.5)])
+        whole(model.putting_sum(1, [(PLAIN, 1.0), (WHOLE, 0.5)]))
     assert mx.array_equal(run(model, [1, 2], tokens), before)

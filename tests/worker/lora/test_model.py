@@ -18,6 +18,7 @@ from tests.worker.lora.tiny import (
 from worker.lora.files import AdapterFiles
 from worker.lora.layers import LoRALinear
 from worker.lora.model import AdapterModel, linear_layers
+from worker.pieces import whole
 
 SMALL = random_adapter("small", paths_of(ATTENTION), rank=5, seed=1)
 MIDDLE = random_adapter("middle", paths_of(ALL), rank=16, scale=0.5, seed=2)
@@ -137,7 +138,7 @@ class TestSum:
         model = AdapterModel(tiny_model(), 4, mx.float32)
         for slot, adapter in ((1, SMALL), (2, MIDDLE), (4, LARGE)):
             model.put(slot, adapter)
-        model.put_sum(3, self.PARTS)
+        whole(model.putting_sum(3, self.PARTS))
         tokens = tokens_of(5, 6)
         found = run(model, [3, 0, 4, 3, 1], tokens)
         expected = self.expected(tokens)
@@ -150,12 +151,12 @@ class TestSum:
     def test_one_part_at_full_scale_is_the_adapter(self) -> None:
         model = model_with([MIDDLE])
         before = model.logits(tokens_of(1, 6), 1)
-        model.put_sum(1, [(MIDDLE, 1.0)])
+        whole(model.putting_sum(1, [(MIDDLE, 1.0)]))
         assert mx.allclose(model.logits(tokens_of(1, 6), 1), before, atol=1e-5)
 
     def test_the_same_adapter_twice_is_twice_its_delta(self) -> None:
         model = model_with([SMALL])
-        model.put_sum(1, [(SMALL, 0.25), (SMALL, 0.75)])
+        whole(model.putting_sum(1, [(SMALL, 0.25), (SMALL, 0.75)]))
         check(model, 1, SMALL)
 
 
@@ -189,3 +190,62 @@ def test_an_update_is_made_in_place() -> None:
         model.put(3, adapter)
         assert mx.get_peak_memory() - before < model.nbytes / 4
         assert mx.get_active_memory() - before < model.nbytes / 100
+
+
+class TestInPieces:
+    """A put between the forward passes of others."""
+
+    OTHERS = (SMALL, MIDDLE)
+
+    @pytest.mark.parametrize("coming", [KEY, LARGE, with_magnitude(MIDDLE)])
+    def test_others_are_the_same_between_any_two_pieces(self, coming: AdapterFiles) -> None:
+        model = model_with([*self.OTHERS, LARGE])
+        tokens = tokens_of(4, 5)
+        before = run(model, [1, 0, 2, 1], tokens)
+        pieces = model.putting(3, coming)
+        bare, count = run(model, [0], tokens[:1])[0], 0
+        for _ in pieces:
+            count += 1
+            assert mx.allclose(run(model, [1, 0, 2, 1], tokens), before, atol=1e-4)
+            assert mx.allclose(run(model, [3, 0, 2, 1], tokens)[0], bare, atol=1e-4)
+        assert count >= 2
+        check(model, 3, coming)
+
+    @pytest.mark.parametrize("after", [0, 1, 2])
+    @pytest.mark.parametrize("former", [None, LARGE, QUERY])
+    def test_one_that_is_closed_leaves_a_bare_slot_for_the_next(
+        self, after: int, former: AdapterFiles | None
+    ) -> None:
+        model = AdapterModel(tiny_model(), 4, mx.float32)
+        for slot, adapter in enumerate(self.OTHERS, 1):
+            model.put(slot, adapter)
+        if former is not None:
+            model.put(3, former)
+        pieces = model.putting(3, LARGE)
+        for _ in range(after):
+            next(pieces)
+        pieces.close()
+        model.clear(3)
+        tokens = tokens_of(1, 5)
+        assert mx.array_equal(model.logits(tokens, 3), model.logits(tokens, 0))
+        for slot, adapter in ((3, QUERY), (4, LARGE)):
+            model.put(slot, adapter)
+        for slot, adapter in enumerate((*self.OTHERS, QUERY, LARGE), 1):
+            check(model, slot, adapter)
+
+    def test_two_at_a_time(self) -> None:
+        model = AdapterModel(tiny_model(), 4, mx.float32)
+        model.put(1, SMALL)
+        first, second = model.putting(2, LARGE), model.putting(3, with_magnitude(QUERY))
+        next(first)
+        for pieces in (second, model.putting(4, LARGE), first):
+            whole(pieces)
+        for slot, adapter in enumerate((SMALL, LARGE, with_magnitude(QUERY), LARGE), 1):
+            check(model, slot, adapter)
+
+    def test_logits_by_layer_are_the_logits(self) -> None:
+        model = model_with([SMALL, LARGE])
+        tokens = tokens_of(1, 7)
+        for slot in range(3):
+            found = whole(model.logits_by_layer(tokens, slot))
+            assert mx.allclose(found, model.logits(tokens, slot), atol=1e-5)

@@ -8,13 +8,19 @@ import pytest
 from fleet.errors import SourceError
 from tests.worker.lora.tiny import ALL, VOCABULARY, model_with, paths_of, random_adapter, tiny_model
 from worker.lora.files import AdapterFiles, Factors
-from worker.lora.probe import probe_slot
+from worker.lora.model import AdapterModel
+from worker.lora.probe import Probe
+from worker.pieces import whole
+
+
+def effect_of(model: AdapterModel, name: str, slot: int, vocabulary: int = VOCABULARY) -> float:
+    return whole(Probe(model, vocabulary).proving(name, slot))
 
 
 def probed(adapter: AdapterFiles) -> float:
     other = random_adapter("other", paths_of(ALL), seed=9)
     model = model_with([other, adapter])
-    return probe_slot(model, adapter.name, 2, VOCABULARY)
+    return effect_of(model, adapter.name, 2)
 
 
 def scaled_b(adapter: AdapterFiles, times: float) -> AdapterFiles:
@@ -29,9 +35,7 @@ def test_effect_is_the_largest_change_of_a_logit() -> None:
     model = model_with([adapter])
     tokens = mx.arange(0, VOCABULARY, VOCABULARY // 16)[None, :16]
     delta = model.logits(tokens, 1) - tiny_model()(tokens)
-    assert probe_slot(model, "good", 1, VOCABULARY) == pytest.approx(
-        mx.abs(delta).max().item(), abs=1e-4
-    )
+    assert effect_of(model, "good", 1) == pytest.approx(mx.abs(delta).max().item(), abs=1e-4)
 
 
 @pytest.mark.parametrize("times", [0.0, 1e-7])
@@ -50,4 +54,4 @@ def test_adapter_that_breaks_the_logits_is_refused(value: float) -> None:
 @pytest.mark.parametrize("vocabulary", [2, 15, 17, VOCABULARY])
 def test_any_vocabulary_size_is_probed(vocabulary: int) -> None:
     model = model_with([random_adapter("good", paths_of(ALL))])
-    assert probe_slot(model, "good", 1, vocabulary) > 0
+    assert effect_of(model, "good", 1, vocabulary) > 0

@@ -1,5 +1,6 @@
 """A model, files and a loader that only write down what is done to them."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, cast
 from worker.engine.observer import Silent
 from worker.engine.request import GenerationRequest
 from worker.engine.row import Row
+from worker.pieces import Pieces
 from worker.residency.adapters import AdapterVersion, Registry
 from worker.residency.hosting import HostCopies
 from worker.residency.paging import Memory, Paging
@@ -28,18 +30,27 @@ class Files:
     factors: tuple[str, ...] = ("q_proj",)
 
 
+PIECES = 3
+
+
 @dataclass
 class Model:
-    """What is in each slot."""
+    """What is in each slot; a put takes some pieces, and is undone if closed before the last."""
 
     nbytes: int = 0
     slots: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
 
-    def put(self, slot: int, files: Files) -> None:
-        self.slots[slot] = (files.digest,)
+    def putting(self, slot: int, files: Files) -> Pieces[None]:
+        return self._putting(slot, (files.digest,))
 
-    def put_sum(self, slot: int, parts: Sequence[tuple[Files, float]]) -> None:
-        self.slots[slot] = tuple(f"{files.digest}*{scale:g}" for files, scale in parts)
+    def putting_sum(self, slot: int, parts: Sequence[tuple[Files, float]]) -> Pieces[None]:
+        return self._putting(slot, tuple(f"{f.digest}*{scale:g}" for f, scale in parts))
+
+    def _putting(self, slot: int, held: tuple[str, ...]) -> Pieces[None]:
+        self.slots.pop(slot, None)
+        for _ in range(PIECES):
+            yield
+        self.slots[slot] = held
 
     def clear(self, slot: int) -> None:
         self.slots.pop(slot, None)
@@ -88,7 +99,8 @@ class World:
             raise FileNotFoundError(f"{version.name} is gone")
         return self.disk[version.name]
 
-    def _prove(self, name: str, slot: int) -> float:
+    def _prove(self, name: str, slot: int) -> Pieces[float]:
+        yield
         (digest,) = self.model.slots[slot]
         self.proofs.append(name)
         effect = self.effect.get(digest, 1.0)
@@ -112,8 +124,8 @@ class World:
         self.paging.fetch_ahead(self.waiting)
         return row
 
-    def admit(self, bound: int = 4) -> Row | None:
-        """The next row, if there is one that can run."""
+    def admit(self, bound: int = 4, *, placed: bool = True) -> Row | None:
+        """The next row, if there is one that can run; ``placed``: with its adapter in its slot."""
         self.paging.take_arrived(self.waiting)
         self.paging.fetch_ahead(self.waiting)
         choice = self.paging.plan(self.waiting, bound)
@@ -126,6 +138,9 @@ class World:
             other.overtaken += 1
         row.on_admitted(0.0)
         self.running.append(row)
+        if placed:
+            self.paging.place(self.waiting, math.inf)
+            assert not self.paging.is_placing(row.slot)
         return row
 
     def end(self, row: Row) -> None:

@@ -1,13 +1,14 @@
 """Arrivals, ends, reads and loads in any order: what must hold at all times, and at the end."""
 
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.worker.residency.fakes import World
-from worker.residency.adapters import compose
+from tests.worker.residency.fakes import Files, World
+from worker.pieces import Pieces
+from worker.residency.adapters import AdapterVersion, compose
 from worker.residency.policy import Budget
 
 NAMES = [f"a{n}" for n in range(9)]
@@ -26,7 +27,7 @@ class Life(RuleBasedStateMachine):
         self.max_rows = max_rows
         self.slots = slots
         self.versions = 0
-        self.order: list[int] = []
+        self.coming: tuple[Files, Pieces[AdapterVersion]] | None = None
         for name in NAMES[:5]:
             self.load(name)
 
@@ -35,7 +36,8 @@ class Life(RuleBasedStateMachine):
         """A new one, or another version in place."""
         self.versions += 1
         # what this seed of a test has on disk is what was loaded last under a name
-        self.world.load(name, f"{name}-{self.versions}", nbytes=4)
+        if self.coming is None:
+            self.world.load(name, f"{name}-{self.versions}", nbytes=4)
 
     @rule(name=st.sampled_from(NAMES))
     def unload(self, name: str) -> None:
@@ -69,8 +71,33 @@ class Life(RuleBasedStateMachine):
     @rule()
     def admit(self) -> None:
         while self.world.waiting and len(self.world.running) < self.max_rows:
-            if self.world.admit(BOUND) is None:
+            if self.world.admit(BOUND, placed=False) is None:
                 return
+
+    @rule()
+    def place(self) -> None:
+        """A piece of what is on its way into a slot."""
+        self.world.paging.place(self.world.waiting, 0.0)
+
+    @rule(name=st.sampled_from(NAMES))
+    def begin_load(self, name: str) -> None:
+        if self.coming is None:
+            self.versions += 1
+            files = Files(name, f"{name}-{self.versions}", 4)
+            self.coming = (files, self.world.paging.loading(cast(Any, files)))
+
+    @rule()
+    def go_on_loading(self) -> None:
+        """A piece; with the last one the name means what was loaded."""
+        if self.coming is None:
+            return
+        files, pieces = self.coming
+        try:
+            next(pieces)
+        except StopIteration as end:
+            self.world.disk[files.name] = files
+            self.world.registry.put(end.value)
+            self.coming = None
 
     def _finish(self, number: int) -> None:
         """Read one; a row whose version is not on disk any more is told, and ends."""
@@ -91,6 +118,8 @@ class Life(RuleBasedStateMachine):
             parts = row.version.parts
             held = tuple(f"{v.digest}*{s:g}" for v, s in parts) or (row.version.digest,)
             assert 1 <= row.slot <= self.slots
+            if self.world.paging.is_placing(row.slot):
+                continue
             assert self.world.model.slots[row.slot] == held
 
     @invariant()
@@ -109,12 +138,14 @@ class Life(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         for _ in range(1000):
-            if not self.world.waiting and not self.world.running:
+            if not self.world.waiting and not self.world.running and self.coming is None:
                 break
             if self.world.loader.jobs:
                 self._finish(0)
             self.admit()
-            if self.world.running:
+            self.place()
+            self.go_on_loading()
+            if self.world.running and not self.world.paging.is_placing(self.world.running[0].slot):
                 self.world.end(self.world.running[0])
         assert not self.world.waiting
         for name in NAMES:

@@ -9,6 +9,7 @@ from fleet.schema import Fleet
 from tests.worker.conftest import Bench, Watch
 from tests.worker.residency.adapter_files import random_fleet, write_adapter, write_adapters
 from wire.errors import EngineFailed, InvalidRequest, Overloaded
+from worker.engine import scheduler
 from worker.engine.request import Failed, GenerationRequest
 from worker.load import load_worker
 from worker.residency.adapters import compose
@@ -161,3 +162,52 @@ def test_one_budget_in_bytes(sources: dict[str, Path]) -> None:
 
 def weights_of(bench: Bench) -> int:
     return sum(leaf.nbytes for _, leaf in tree_flatten(bench.base.model.parameters()))
+
+
+class TestPlacing:
+    """A row whose adapter is put into its slot while others decode."""
+
+    @pytest.fixture
+    def paged(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+        # no time at all beside a step: one piece
+        monkeypatch.setattr(scheduler, "SPARE_PART", 0.0)
+        sources = {name: write_adapter(tmp_path / name, n) for n, name in enumerate("abc")}
+        return bench_over(random_fleet(sources, 2))
+
+    def test_waits_some_steps_and_says_what_it_says_alone(self, paged: Bench) -> None:
+        alone = paged.submit(adapter="c")
+        paged.run()
+        for name in "ab":
+            paged.submit(adapter=name, max_tokens=1)
+        paged.run()
+        beside = paged.submit(adapter=None, max_tokens=60)
+        while not paged.rows[beside].generated_tokens:
+            paged.run_one()
+        row = paged.submit(adapter="c")
+        digest = paged.loaded.resident.adapters["c"].digest
+        waited = 0
+        while not paged.rows[row].generated_tokens:
+            before = paged.rows[beside].generated_tokens
+            paged.run_one()
+            assert paged.rows[beside].generated_tokens == before + 1
+            waited += paged.loaded.paging.tier_of(digest) == "resident"
+        assert waited > 3
+        assert paged.rows[row].state == "decode"
+        paged.run()
+        assert paged.text(row) == paged.text(alone)
+
+    def test_cancelled_meanwhile(self, paged: Bench) -> None:
+        beside = paged.submit(adapter=None, max_tokens=80)
+        paged.run_one()
+        gone = paged.submit(adapter="c")
+        paged.run_one()
+        paged.run_one()
+        assert [row.id for row in paged.scheduler.running] == [gone, beside]
+        paged.scheduler.cancel(gone)
+        # one takes the slot of what is on its way, another asks for it again
+        rows = [paged.submit(adapter=name) for name in "abcab"]
+        paged.run()
+        assert paged.events[gone] == []
+        assert all(paged.finished(row).reason == "length" for row in (*rows, beside))
+        assert paged.text(rows[0]) == paged.text(rows[3])
+        assert paged.text(rows[0]) != paged.text(rows[1]) != paged.text(rows[2])
