@@ -25,7 +25,8 @@ GREEDY = SamplingParams(temperature=0)
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked of one fleet."""
+    """What is asked of one fleet. Lengths are drawn from half of what is said to one and a half:
+    were all alike, all rows would end, and be prefilled, at once."""
 
     rows: int
     requests: int
@@ -103,15 +104,18 @@ class PagingBench:
     def close(self) -> None:
         self._loaded.scheduler.close()
 
+    def _about(self, length: int) -> int:
+        return int(self._random.integers((length + 1) // 2, length * 3 // 2 + 1))
+
     def _row(self, load: Load) -> tuple[Row, str]:
         number, vocabulary = next(self._ids), self._loaded.base.vocabulary
         name = self._adapters[int(self._random.integers(len(self._adapters)))]
         digest = self._loaded.resident.adapters[name].digest
         tier = "slot" if self._loaded.paging.tier_of(digest) == "slot" else "paged"
-        prompt = self._random.integers(16, vocabulary, load.prompt_tokens).tolist()
+        prompt = self._random.integers(16, vocabulary, self._about(load.prompt_tokens)).tolist()
         # another first token each time, so that no stored prefix is found
         prompt[0] = 16 + number % (vocabulary - 16)
-        request = GenerationRequest(prompt, name, load.tokens, GREEDY, ignore_eos=True)
+        request = GenerationRequest(prompt, name, self._about(load.tokens), GREEDY, ignore_eos=True)
         special = frozenset(self._loaded.tokenizer.all_special_ids)
         text = TextStream(self._loaded.tokenizer.detokenizer, special, ())
         return Row(number, request, lambda _: None, text, time.monotonic()), tier

@@ -75,7 +75,6 @@ class Lanes:
     def _factors(self) -> mx.array:
         if self._whole is None:
             self._whole = self._stored.swapaxes(-1, -2) if self._turned else self._stored
-            mx.eval(self._whole)
         return self._whole
 
     def _one(self, lane: int) -> mx.array:
@@ -83,5 +82,4 @@ class Lanes:
         # MLX 0.32 gathers on an integer index, and the copies would double the memory.
         if lane not in self._by_lane:
             self._by_lane[lane] = self._factors()[lane : lane + 1].squeeze(0)
-            mx.eval(self._by_lane[lane])
         return self._by_lane[lane]

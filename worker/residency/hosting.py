@@ -27,6 +27,7 @@ class HostCopies:
         self._loader = loader
         self._read = read
         self._files: dict[str, AdapterFiles] = {}
+        self._sizes: dict[str, int] = {}  # a sum over all tensors each, and asked for at each step
         self._reading: dict[str, int] = {}
         self._unwanted: set[str] = set()  # being read, and dropped meanwhile
         self._arrived: queue.SimpleQueue[Arrived] = queue.SimpleQueue()
@@ -45,12 +46,11 @@ class HostCopies:
     @property
     def nbytes(self) -> int:
         """Also of what is being read."""
-        held = sum(files.nbytes for files in self._files.values())
-        return held + sum(self._reading.values())
+        return sum(self._sizes.values()) + sum(self._reading.values())
 
     def nbytes_of(self, digests: Collection[str]) -> int:
         """The part of ``nbytes`` that these take."""
-        held = sum(files.nbytes for digest, files in self._files.items() if digest in digests)
+        held = sum(self._sizes.get(digest, 0) for digest in digests)
         return held + sum(self._reading.values())
 
     def __contains__(self, digest: str) -> bool:
@@ -69,18 +69,22 @@ class HostCopies:
     def keep(self, files: AdapterFiles) -> None:
         self._unwanted.discard(files.digest)
         self._files[files.digest] = files
+        self._sizes[files.digest] = files.nbytes
 
     def drop(self, digest: str) -> None:
         """No error if it is not here; one that is being read is not kept when it comes."""
         if digest in self._reading:
             self._unwanted.add(digest)
         if self._files.pop(digest, None) is not None:
+            del self._sizes[digest]
             # MLX keeps freed buffers for itself, and has no use for these
             mx.clear_cache()
 
     def evict(self, excess_bytes: float, needed: Collection[str]) -> None:
         """Free so many bytes, as far as what is needed allows."""
-        sizes = [(digest, files.nbytes) for digest, files in self._files.items()]
+        if excess_bytes <= 0:
+            return
+        sizes = [(digest, self._sizes[digest]) for digest in self._files]
         for digest in plan_host_evictions(sizes, needed, excess_bytes):
             self.drop(digest)
 
