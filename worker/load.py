@@ -15,6 +15,7 @@ from mlx.utils import tree_flatten
 from fleet.errors import SourceError
 from fleet.schema import Base, Fleet
 from worker.base import LoadedBase, load_base
+from worker.check.judge import Judge
 from worker.embedding import Embedder
 from worker.engine.observer import Observer
 from worker.engine.prefixes import PrefixStore
@@ -52,6 +53,9 @@ class Loaded:
     loader: Loader
     read_from: Callable[[str, str], AdapterFiles]
     """Reads the adapter that a client named, by name and source; for the loader's thread."""
+    read_again: Callable[[AdapterVersion], AdapterFiles]
+    """Reads what was loaded; for the loader's thread."""
+    judge: Judge
 
 
 def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loaded:
@@ -67,7 +71,11 @@ def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loade
     budget = plan_budget(name, base, config)
     registry = Registry()
     loader = Loader()
-    host = HostCopies(loader, lambda version: read(version.name, version.path))
+
+    def read_again(version: AdapterVersion) -> AdapterFiles:
+        return read(version.name, version.path)
+
+    host = HostCopies(loader, read_again)
     paging = Paging(
         Memory(model, config.slots, host, budget.budget),
         registry.versions,
@@ -105,7 +113,18 @@ def load_worker(fleet: Fleet, name: str, blas: str, observer: Observer) -> Loade
     def read_from(adapter: str, source: str) -> AdapterFiles:
         return read(adapter, client_folder(fleet, adapter, source))
 
-    return Loaded(base, resident, scheduler, base.tokenizer, embedder, paging, loader, read_from)
+    return Loaded(
+        base=base,
+        resident=resident,
+        scheduler=scheduler,
+        tokenizer=base.tokenizer,
+        embedder=embedder,
+        paging=paging,
+        loader=loader,
+        read_from=read_from,
+        read_again=read_again,
+        judge=Judge(base, model),
+    )
 
 
 class _Timed:

@@ -1,10 +1,10 @@
 """Measure one slot of a model: perplexity on given answers, and how greedy answers end.
 
-All on the thread that loaded the model.
+All on the thread that loaded the model, in pieces: an answer's likelihood, a token.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import mlx.core as mx
@@ -14,6 +14,7 @@ from worker.check.examples import Example
 from worker.check.loops import Loop, find_loop
 from worker.lora.model import AdapterModel
 from worker.lora.slots import BatchSlots
+from worker.pieces import Pieces
 from worker.prompt.render import render
 
 LOOP_TOKENS = 200
@@ -34,7 +35,7 @@ class Measure:
         self._base = base
         self._model = model
 
-    def perplexity(self, examples: Sequence[Example], slot: int) -> float | None:
+    def perplexity(self, examples: Sequence[Example], slot: int) -> Pieces[float | None]:
         """exp of the mean negative log-likelihood a token of the answers; None without any."""
         total, count = 0.0, 0
         for example in examples:
@@ -44,41 +45,37 @@ class Measure:
                 continue
             total += self._loss(prompt, answer, slot)
             count += len(answer)
+            yield
         # e^700 is the largest that a float holds
         return math.exp(min(total / count, 700.0)) if count else None
 
-    def loop(self, examples: Sequence[Example], slot: int) -> Loop | None:
+    def loop(self, examples: Sequence[Example], slot: int) -> Pieces[Loop | None]:
         """The first loop that a greedy answer to a few prompts ends in."""
         asked: list[Sequence[Mapping[str, str]]]
         asked = [example.turns for example in examples[:LOOP_PROMPTS]]
         asked += [[{"role": "user", "content": text}] for text in PROMPTS[len(asked) :]]
         for turns in asked:
-            found = self._answer_loop(self._prompt(turns), slot)
+            found = yield from self._answer_loop(self._prompt(turns), slot)
             if found is not None:
                 return found
         return None
 
-    def _answer_loop(self, prompt: list[int], slot: int) -> Loop | None:
-        tokens: list[int] = []
-        for token in self._greedy(prompt, slot):
-            if token in self._base.tokenizer.eos_token_ids:
-                return None
-            tokens.append(token)
-            if len(tokens) >= min(LOOP_TOKENS, self._base.max_model_len - len(prompt)):
-                break
-        return find_loop(tokens)
-
-    def _greedy(self, prompt: list[int], slot: int) -> Iterator[int]:
+    def _answer_loop(self, prompt: list[int], slot: int) -> Pieces[Loop | None]:
         *kv, _ = self._model.new_cache(slot)
         cache = [*kv, BatchSlots([slot])]
         for begin in range(0, len(prompt) - 1, PREFILL_TOKENS):
             part = prompt[begin : min(begin + PREFILL_TOKENS, len(prompt) - 1)]
             mx.eval(self._model(mx.array([part]), cache=cache))
-        token = prompt[-1]
-        while True:
+            yield
+        token, tokens = prompt[-1], list[int]()
+        while len(tokens) < min(LOOP_TOKENS, self._base.max_model_len - len(prompt)):
             logits = self._model(mx.array([[token]]), cache=cache)
             token = int(cast(int, mx.argmax(logits[0, -1]).item()))
-            yield token
+            if token in self._base.tokenizer.eos_token_ids:
+                return None
+            tokens.append(token)
+            yield
+        return find_loop(tokens)
 
     def _loss(self, prompt: list[int], answer: list[int], slot: int) -> float:
         """Sum over the answer's tokens of -log p."""

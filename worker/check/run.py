@@ -1,6 +1,5 @@
 """Check adapters base by base: read, put, probe, measure. One thread owns MLX here, too."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,14 +8,13 @@ from fleet.errors import SourceError
 from fleet.schema import Fleet
 from worker.base import LoadedBase, load_base
 from worker.check.examples import read_examples
-from worker.check.measure import LOOP_TOKENS, Measure
+from worker.check.judge import Judge
 from worker.check.verdict import Verdict
 from worker.lora.files import AdapterFiles, read_adapter
 from worker.lora.model import AdapterModel
 from worker.lora.probe import Probe
 from worker.lora.targets import linear_layers
 from worker.pieces import whole
-from worker.prompt.render import TemplateRefusal
 from worker.source import local_folder
 
 SLOT = 1
@@ -54,7 +52,7 @@ class _Check:
         self._model = model
         self._layers = linear_layers(base.model)
         self._probe = Probe(model, base.vocabulary)
-        self._measure = Measure(base, model)
+        self._judge = Judge(base, model)
         self._progress = progress
 
     def verdict(self, name: str, source: str | Path) -> Verdict:
@@ -68,33 +66,13 @@ class _Check:
             return self._measured(read, path)
         except SourceError as error:
             return replace(read, reason=error.message)
-        except TemplateRefusal as error:
-            reason = f"the base's chat template refuses its examples: {error}"
-            return replace(read, reason=reason)
 
     def _measured(self, read: Verdict, path: Path) -> Verdict:
-        name = read.adapter
-        self._progress(f"{read.base}: {name}: effect")
-        read = replace(read, effect=whole(self._probe.proving(name, SLOT)))
-        examples = read_examples(name, path)
-        self._progress(f"{read.base}: {name}: perplexity")
-        bare = self._measure.perplexity(examples, 0)
-        own = self._measure.perplexity(examples, SLOT)
-        if not all(math.isfinite(figure) for figure in (own or 0.0, bare or 0.0)):
-            raise SourceError(name, "its logits are not finite on its own examples")
-        self._progress(f"{read.base}: {name}: loops")
-        loop = self._measure.loop(examples, SLOT)
-        found = replace(
-            read, status="ok", examples=len(examples), perplexity=own, base_perplexity=bare
-        )
-        if loop is not None:
-            said = self._base.tokenizer.decode(list(loop.tokens))
-            reason = f"repeats {said!r} {loop.repeats} times at the end of {LOOP_TOKENS} tokens"
-            return replace(found, status="loops", loop=said, reason=reason)
-        if own is not None and bare is not None and own > bare:
-            reason = f"perplexity on its own examples is {own:.2f}, the bare base's {bare:.2f}"
-            return replace(found, status="worse", reason=reason)
-        return found
+        self._progress(f"{read.base}: {read.adapter}: effect")
+        read = replace(read, effect=whole(self._probe.proving(read.adapter, SLOT)))
+        examples = read_examples(read.adapter, path)
+        self._progress(f"{read.base}: {read.adapter}: perplexity and loops")
+        return whole(self._judge.judging(read, examples, SLOT))
 
 
 def _described(files: AdapterFiles, base: str) -> Verdict:

@@ -34,6 +34,7 @@ class AdapterVersion:
     effect: float
     pinned: bool = False
     dora: bool = False
+    targets: tuple[str, ...] = ()
     parts: "tuple[tuple[AdapterVersion, float], ...]" = ()
 
     @property

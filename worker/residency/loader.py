@@ -1,5 +1,6 @@
 """One thread that reads adapters, so that no step of the engine waits for a disk or a hub."""
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable
@@ -23,6 +24,22 @@ class Loader:
             self._thread = threading.Thread(target=self._work, name="loader", daemon=True)
             self._thread.start()
         self._jobs.put((job, done))
+
+    async def ask(self, job: Callable[[], T]) -> T:
+        """The result of a job; raises what it raised."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[T] = loop.create_future()
+
+        def settle(value: T | Exception) -> None:
+            if result.cancelled():
+                return
+            if isinstance(value, Exception):
+                result.set_exception(value)
+            else:
+                result.set_result(value)
+
+        self.run(job, lambda value: loop.call_soon_threadsafe(settle, value) and None)
+        return await result
 
     def close(self) -> None:
         """No more after the jobs that were given."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 from fleet.errors import SourceError
 from wire.errors import AilianceError, EngineFailed, InvalidRequest
@@ -23,6 +23,7 @@ from worker.residency.adapters import AdapterVersion
 from worker.residency.hosting import HostCopies
 from worker.residency.policy import Budget, Choice, SlotTable, Waiting, plan_next
 
+T = TypeVar("T")
 Tier = Literal["slot", "resident", "disk"]
 Prove = Callable[[str, int], Pieces[float]]
 """The effect of the adapter of this name in this slot. Raises SourceError where it has none."""
@@ -220,11 +221,21 @@ class Paging:
             format=files.format,
             rank=files.rank,
             layers=len(files.factors),
+            targets=files.targets,
             nbytes=files.nbytes,
             effect=self._effects[digest],
             pinned=pinned,
             dora=files.dora,
         )
+
+    def visiting(self, files: AdapterFiles, work: Callable[[int], Pieces[T]]) -> Pieces[T]:
+        """What ``work`` finds of it in the slot that rows never use; then it leaves again."""
+        slot = self._slots + 1
+        try:
+            yield from self._model.putting(slot, files)
+            return (yield from work(slot))
+        finally:
+            self._leave(files.digest, slot)
 
     def retire(self, digest: str) -> None:
         """No name means it any more: it goes with the last row that needs it."""

@@ -7,8 +7,8 @@ refused changes nothing.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -21,12 +21,12 @@ from worker.engine.engine import Engine
 from worker.load import Loaded, log_loaded
 from worker.lora.files import AdapterFiles
 from worker.residency.adapters import AdapterVersion
+from worker.server.checks import Checks
 
 log = logging.getLogger("ailiance.adapters")
 
 INVALID = "InvalidUserInput"
 MISSING = "NotFoundError"
-T = TypeVar("T")
 
 
 class LoadRequest(WireModel):
@@ -60,6 +60,7 @@ class Adapters:
         self._loader = loaded.loader
         self._read_from = loaded.read_from
         self._names = names
+        self._checks = Checks(engine, loaded)
         self._one_at_a_time = asyncio.Lock()
         self._registry.on_unused = self._retire
 
@@ -100,6 +101,11 @@ class Adapters:
         log.info("adapter %s: unloaded, sha256 %s", name, version.digest[:12])
         return f"Success: LoRA adapter '{name}' removed successfully."
 
+    async def check(self) -> list[dict[str, Any]]:
+        """``facts``, with a check of each that had none."""
+        await self._checks.check_all()
+        return self.facts()
+
     def facts(self) -> list[dict[str, Any]]:
         """Every adapter, where it is, and the proof of it."""
         return [self._facts(version) for version in self._registry.versions.values()]
@@ -108,14 +114,16 @@ class Adapters:
         return {
             "name": version.name,
             "base": self._resident.base,
-            "format": version.format,
+            "format": f"{version.format}+dora" if version.dora else version.format,
             "rank": version.rank,
             "layers": version.layers,
+            "targets": version.targets,
             "bytes": version.nbytes,
             "digest": version.digest,
             "effect": round(version.effect, 4),
             "tier": self._paging.tier_of(version.digest),
             "pinned": version.pinned,
+            "check": self._checks.facts(version),
         }
 
     def _check_name(self, name: str) -> None:
@@ -128,30 +136,11 @@ class Adapters:
             )
 
     async def _read(self, name: str, source: str) -> AdapterFiles:
-        read = self._read_from
-        return await _on_loader(self._loader.run, lambda: read(name, source))
+        return await self._loader.ask(partial(self._read_from, name, source))
 
     def _retire(self, version: AdapterVersion) -> None:
         digest = version.digest
         self._engine.post(lambda: self._paging.retire(digest))
-
-
-async def _on_loader(
-    run: Callable[[Callable[[], T], Callable[[T | Exception], None]], None], job: Callable[[], T]
-) -> T:
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
-
-    def settle(value: T | Exception) -> None:
-        if result.cancelled():
-            return
-        if isinstance(value, Exception):
-            result.set_exception(value)
-        else:
-            result.set_result(value)
-
-    run(job, lambda value: loop.call_soon_threadsafe(settle, value) and None)
-    return await result
 
 
 def add_routes(app: FastAPI, adapters: Adapters) -> None:
@@ -168,3 +157,7 @@ def add_routes(app: FastAPI, adapters: Adapters) -> None:
     @app.get("/v1/adapters")
     async def listed() -> JSONResponse:
         return JSONResponse({"object": "list", "data": adapters.facts()})
+
+    @app.post("/v1/adapters/check")
+    async def check() -> JSONResponse:
+        return JSONResponse({"object": "list", "data": await adapters.check()})

@@ -11,8 +11,12 @@ import httpx
 import mlx.core as mx
 import pytest
 
+from fleet.load import load_fleet
+from tests.worker.conftest import ROOT
 from tests.worker.residency.adapter_files import random_fleet, write_adapter, write_adapters
 from tests.worker.server.conftest import Worker
+from worker.check.run import Wanted, check_base
+from worker.check.verdict import Verdict
 
 SLOTS = 3
 CHAT = "/v1/chat/completions"
@@ -218,6 +222,49 @@ def test_memory_is_level_while_streams_run(worker: Worker, folder: Path, count: 
         assert await slots_taken(worker) == {"r000", "r001"}
 
     worker.run(scenario, limit_s=60 + count)
+
+
+def test_what_check_measures_is_measured_on_demand_while_others_answer(folder: Path) -> None:
+    sources = {
+        "power": ROOT / "demo/adapters/power",
+        **write_adapters(folder / "checked", 1),
+        "idle": write_adapter(folder / "checked" / "gone", 5),
+    }
+    wanted = check_base_of({"power": sources["power"]})
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        assert {one["check"] for one in (await adapters(client)).values()} == {None}
+        alone = text(await ask(client, "power", 60))
+        (folder / "checked" / "gone" / "adapters.safetensors").unlink()
+        running = asyncio.create_task(ask(client, "power", 60))
+        await until_decoding(worker)
+        answer = (await client.post("/v1/adapters/check")).raise_for_status().json()["data"]
+        assert text(await running) == alone
+        assert answer == [*(await adapters(client)).values()]
+        found = {one["name"]: one for one in answer}
+        check = found["power"]["check"]
+        assert (check["status"], check["loop"], check["examples"]) == ("ok", None, wanted.examples)
+        assert check["perplexity"] == pytest.approx(wanted.perplexity, rel=1e-3)
+        assert check["base_perplexity"] == pytest.approx(wanted.base_perplexity, rel=1e-3)
+        assert tuple(found["power"]["targets"]) == wanted.targets
+        assert found["power"]["effect"] == pytest.approx(wanted.effect, rel=1e-3)
+        assert found["r000"]["check"]["perplexity"] is None
+        assert found["idle"]["check"]["status"] == "refused"
+        assert "gone" in found["idle"]["check"]["reason"]
+        # a slot that rows use is nobody's to measure in
+        assert await slots_taken(worker) == {"power", "r000", "idle"}
+
+    with asyncio.Runner() as runner:
+        worker = Worker(runner, random_fleet(sources, SLOTS))
+        worker.run(scenario)
+        worker.stop()
+
+
+def check_base_of(adapters: dict[str, Path]) -> Verdict:
+    """What ``ailiance check`` finds of one adapter of the embedded fleet."""
+    fleet = load_fleet(ROOT / "adapters.yaml")
+    (verdict,) = check_base(fleet, Wanted("apertus", adapters), lambda _: None)
+    return verdict
 
 
 def test_more_adapters_than_slots_come_at_run_time(worker: Worker, folder: Path) -> None:
