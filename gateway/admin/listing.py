@@ -12,12 +12,37 @@ from fleet.evidence.judge import unmet
 from fleet.schema import Adapter, Fleet
 from gateway.admin import workers
 from gateway.admin.administration import Administration
+from wire.errors import InvalidRequest
 
-WORKERS_OWN = ("format", "rank", "layers", "bytes", "digest", "effect", "tier", "pinned")
+WORKERS_OWN = (
+    *("format", "rank", "targets", "layers", "bytes", "digest", "effect", "tier", "pinned"),
+    "check",
+)
 
+ALL = "all"
 Facts = dict[str, Any]
 Told = Mapping[str, Mapping[str, Facts] | None]
 """Base -> what its worker lists; None: it did not say."""
+
+
+async def check(admin: Administration, asked: str) -> None:
+    """Have an adapter, or ``ALL``, measured by its worker, unless it was already.
+
+    Raises InvalidRequest for a name that no worker of ours has, and the worker's own errors.
+    """
+    gateway = admin.gateway
+    names: dict[str, list[str]] = {}
+    for name, adapter in gateway.fleet.adapters.items():
+        ours = gateway.fleet.bases[adapter.base].engine == "mlx"
+        if ours and adapter.base in gateway.upstreams and asked in (ALL, name):
+            names.setdefault(adapter.base, []).append(name)
+    if not names:
+        raise InvalidRequest(
+            f"'{asked[:64]}' is no adapter that a worker here has; ask for one that GET "
+            f"/v1/adapters lists, or for '{ALL}'",
+            param="check",
+        )
+    await asyncio.gather(*(workers.check(gateway.upstreams[b], some) for b, some in names.items()))
 
 
 async def adapters(admin: Administration) -> list[Facts]:

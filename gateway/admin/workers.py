@@ -39,6 +39,14 @@ async def listed(upstream: Upstream) -> dict[str, dict[str, Any]] | None:
         return None
 
 
+async def check(upstream: Upstream, names: list[str]) -> None:
+    """Have adapters checked that were not yet, which may take minutes.
+
+    Raises UpstreamError, WorkerUnavailable, UpstreamFailed.
+    """
+    await _post(upstream, "/v1/adapters/check", {"lora_names": names})
+
+
 async def _post(upstream: Upstream, path: str, body: dict[str, Any]) -> None:
     response = await upstream.post(path, json.dumps(body).encode(), {})
     await upstream.read(response)

@@ -267,12 +267,14 @@ ADAPTER: Examples = {
     "state": "loaded",
     "format": "peft",
     "rank": 16,
+    "targets": ["q_proj", "k_proj", "v_proj", "o_proj"],
     "layers": 42,
     "bytes": 1327104,
     "digest": DIGEST,
     "effect": 6.53,
     "tier": "slot",
     "pinned": False,
+    "check": None,
 }
 ADAPTERS = {"object": "list", "data": [ADAPTER]}
 ADDED = "Success: LoRA adapter 'mine' added successfully."

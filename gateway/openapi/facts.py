@@ -63,6 +63,17 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
+class AdapterCheck(BaseModel):
+    """What `ailiance check` measures; null where it has no examples beside it."""
+
+    status: Literal["ok", "worse", "loops", "refused"]
+    reason: str | None
+    examples: int
+    perplexity: float | None = Field(description="On its own examples, a token.")
+    base_perplexity: float | None = Field(description="The same of the bare base.")
+    loop: str | None = Field(description="What an answer repeats without an end.")
+
+
 class AdapterFacts(BaseModel):
     """One adapter. The part from `format` on is its worker's; null where that does not say."""
 
@@ -85,12 +96,14 @@ class AdapterFacts(BaseModel):
     )
     format: str | None
     rank: int | None
+    targets: list[str] | None = Field(description="Names of the layers that it changes.")
     layers: int | None
     bytes: int | None
     digest: str | None = Field(description="SHA-256 of its content.")
     effect: float | None = Field(description="Largest |delta logit| that the probe measured.")
     tier: str | None = Field(description="`slot`, `resident` or `disk`.")
     pinned: bool | None
+    check: AdapterCheck | None = Field(description="Null until `check` has asked for it.")
 
 
 class AdapterList(BaseModel):

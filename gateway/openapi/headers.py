@@ -45,6 +45,12 @@ PARAMETERS: dict[str, Schema] = {
     "order": _parameter(
         "query", "order", "`desc`: newest first.", enum=["asc", "desc"], default="desc"
     ),
+    "check": _parameter(
+        "query",
+        "check",
+        "An adapter by its name, or `all`: first measured as `ailiance check` does it, if it was "
+        "not yet. Takes seconds to minutes.",
+    ),
     "format": _parameter(
         "query",
         "format",

@@ -331,8 +331,8 @@ def _adapters(served: Served) -> list[Operation]:
             "Adapters",
             "List the adapters and where they are",
             (Answer("All of them.", (_json(facts.AdapterList, examples.ADAPTERS),)),),
-            (401, 403, 500),
-            parameters=("x-request-id",),
+            (400, 401, 403, 500, 502, 503),
+            parameters=("check", "x-request-id"),
         ),
     ]
 

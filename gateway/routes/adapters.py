@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from gateway.admin.access import Access
 from gateway.admin.administration import Administration
-from gateway.admin.listing import adapters
+from gateway.admin.listing import adapters, check
 from gateway.admin.requests import parse_load, parse_unload
 from gateway.routes.generate import read_request
 
@@ -32,6 +32,8 @@ async def unload(request: Request) -> Response:
 @router.get("/v1/adapters")
 async def list_adapters(request: Request) -> Response:
     admin = _administration(request)
+    if (asked := request.query_params.get("check")) is not None:
+        await check(admin, asked)
     return JSONResponse({"object": "list", "data": await adapters(admin)})
 
 

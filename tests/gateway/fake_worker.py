@@ -31,6 +31,15 @@ from wire.sse import DONE, dumps, encode_data
 DIGESTS = {"apertus": "a" * 64, "devstral": "d" * 64, "electronics": "e" * 64, "python": "b" * 64}
 ADAPTERS = {"electronics": "apertus", "power": "apertus", "python": "devstral"}
 
+CHECK = {
+    "status": "ok",
+    "reason": None,
+    "examples": 3,
+    "perplexity": 1.5,
+    "base_perplexity": 9.0,
+    "loop": None,
+}
+
 
 @dataclass
 class Fake:
@@ -45,6 +54,7 @@ class Fake:
     adapters: dict[str, str] = field(default_factory=dict)
     """Name -> source of what is loaded now."""
     changes: list[tuple[str, ...]] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,6 +70,7 @@ class Fake:
                 Route("/v1/load_lora_adapter", self.load, methods=["POST"]),
                 Route("/v1/unload_lora_adapter", self.unload, methods=["POST"]),
                 Route("/v1/adapters", self.listed),
+                Route("/v1/adapters/check", self.check, methods=["POST"]),
             ]
         )
 
@@ -83,6 +94,10 @@ class Fake:
             return _refusal(404, "cannot be found", "NotFoundError")
         return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
 
+    async def check(self, request: Request) -> Response:
+        self.checked += (await request.json())["lora_names"]
+        return await self.listed(request)
+
     async def listed(self, _: Request) -> Response:
         data = [
             {
@@ -90,12 +105,14 @@ class Fake:
                 "base": self.base,
                 "format": "peft",
                 "rank": 16,
+                "targets": ["q_proj"],
                 "layers": 2,
                 "bytes": 64,
                 "digest": digest_of(source),
                 "effect": 1.5,
                 "tier": "slot",
                 "pinned": False,
+                "check": CHECK if name in self.checked else None,
             }
             for name, source in self.adapters.items()
         ]

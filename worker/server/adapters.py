@@ -43,6 +43,12 @@ class UnloadRequest(WireModel):
     lora_name: str
 
 
+class CheckRequest(WireModel):
+    """``POST /v1/adapters/check``, of this worker only. Without names: all."""
+
+    lora_names: list[str] | None = None
+
+
 class NewNames(Protocol):
     """Who is told of names that may answer from now on."""
 
@@ -101,9 +107,15 @@ class Adapters:
         log.info("adapter %s: unloaded, sha256 %s", name, version.digest[:12])
         return f"Success: LoRA adapter '{name}' removed successfully."
 
-    async def check(self) -> list[dict[str, Any]]:
-        """``facts``, with a check of each that had none."""
-        await self._checks.check_all()
+    async def check(self, request: CheckRequest) -> list[dict[str, Any]]:
+        """``facts``, with a check of those that are asked for and had none. Raises NotFound."""
+        known = self._registry.versions
+        for name in request.lora_names or ():
+            if name not in known:
+                raise NotFound(
+                    f"The lora adapter '{name}' cannot be found.", param="lora_names", code=MISSING
+                )
+        await self._checks.check(known if request.lora_names is None else request.lora_names)
         return self.facts()
 
     def facts(self) -> list[dict[str, Any]]:
@@ -159,5 +171,6 @@ def add_routes(app: FastAPI, adapters: Adapters) -> None:
         return JSONResponse({"object": "list", "data": adapters.facts()})
 
     @app.post("/v1/adapters/check")
-    async def check() -> JSONResponse:
-        return JSONResponse({"object": "list", "data": await adapters.check()})
+    async def check(request: Request) -> JSONResponse:
+        asked = validate(CheckRequest, load_json(await request.body()))
+        return JSONResponse({"object": "list", "data": await adapters.check(asked)})

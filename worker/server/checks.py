@@ -5,6 +5,7 @@ verdict is one of a content: it is kept by digest, and measured once.
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -45,12 +46,13 @@ class Checks:
             "loop": verdict.loop,
         }
 
-    async def check_all(self) -> None:
-        """Measure what is resident and was not measured yet. Raises EngineFailed."""
+    async def check(self, names: Collection[str]) -> None:
+        """Measure those that have these names and were not measured yet. Raises EngineFailed."""
         async with self._one_at_a_time:
-            for version in [*self._registry.versions.values()]:
-                former = self._verdicts.get(version.digest)
-                if former is None or former.status == "refused":
+            for name in [*names]:
+                version = self._registry.versions.get(name)
+                former = version and self._verdicts.get(version.digest)
+                if version and (former is None or former.status == "refused"):
                     self._verdicts[version.digest] = await self._check(version)
             named = {version.digest for version in self._registry.versions.values()}
             self._verdicts = {d: v for d, v in self._verdicts.items() if d in named}

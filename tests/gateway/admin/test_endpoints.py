@@ -234,6 +234,25 @@ def test_the_list_tells_what_workers_say(tmp_path):
     run(setup, test)
 
 
+def test_a_check_is_asked_of_the_workers_that_have_the_adapters(tmp_path):
+    setup = Administered(tmp_path)
+
+    async def test(client):
+        async def checked(asked):
+            answer = (await client.get("/v1/adapters", params={"check": asked})).raise_for_status()
+            return {each["name"] for each in answer.json()["data"] if each["check"]}
+
+        assert await checked("electronics") == {"electronics"}
+        assert setup.worker.checked == ["electronics"]
+        assert {"electronics", "power"} <= await checked("all")
+        for asked in ("law", "nobody", ""):
+            answer = await client.get("/v1/adapters", params={"check": asked})
+            assert answer.status_code == 400
+            assert answer.json()["error"]["param"] == "check"
+
+    run(setup, test)
+
+
 def test_many_at_once_are_loaded_one_after_another(tmp_path):
     setup = Administered(tmp_path)
 

@@ -238,7 +238,12 @@ def test_what_check_measures_is_measured_on_demand_while_others_answer(folder: P
         (folder / "checked" / "gone" / "adapters.safetensors").unlink()
         running = asyncio.create_task(ask(client, "power", 60))
         await until_decoding(worker)
-        answer = (await client.post("/v1/adapters/check")).raise_for_status().json()["data"]
+        one = await client.post("/v1/adapters/check", json={"lora_names": ["power"]})
+        checked = {o["name"] for o in one.raise_for_status().json()["data"] if o["check"]}
+        assert checked == {"power"}
+        answer = (await client.post("/v1/adapters/check", json={})).json()["data"]
+        missing = await client.post("/v1/adapters/check", json={"lora_names": ["nobody"]})
+        assert missing.status_code == 404
         assert text(await running) == alone
         assert answer == [*(await adapters(client)).values()]
         found = {one["name"]: one for one in answer}
