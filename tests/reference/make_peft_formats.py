@@ -3,8 +3,9 @@
     python -m tests.reference.make_peft_formats
 
 writes ``formats/`` beside this file, from the repository's root, in an environment with torch,
-transformers and peft (MLX is not needed): a tiny base, an adapter a case, and
-``logits.json``. Factors are random: what counts is that nothing of them is lost.
+transformers and peft (MLX is not needed): a tiny base, an adapter a case, another base whose
+embeddings make its logits, and ``logits.json``. Factors are random: what counts is that
+nothing of them is lost.
 """
 
 import json
@@ -17,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 FORMATS = Path(__file__).resolve().with_name("formats")
 BASE = FORMATS / "base"
+TIED_BASE = FORMATS / "base-tied"
 LOGITS = FORMATS / "logits.json"
 COMMAND = "python -m tests.reference.make_peft_formats"
 TOKENS = [[3, 14, 15, 9, 26, 5, 35, 8], [27, 18, 28, 18, 28, 45, 9, 4]]
@@ -43,12 +45,14 @@ CASES: Mapping[str, Mapping[str, Any]] = {
     },
     "some-layers": {"target_modules": ["q_proj"], "layers_to_transform": [1]},
     "head": {"target_modules": ["q_proj", "lm_head"]},
-    # refused by name today
     "embeddings": {"target_modules": ["q_proj", "embed_tokens"]},
+    # refused by name today
     "saved": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
     "tokens": {"target_modules": ["q_proj"], "trainable_token_indices": [1, 2]},
     "biased": {"target_modules": ["q_proj"], "lora_bias": True},
 }
+# on the tied base: peft leaves its output layer without the delta
+TIED = ("embeddings-tied",)
 # saved as peft does by itself where a head or embeddings are targets: with copies of the base
 WITH_COPIES = ("head-with-copies",)
 
@@ -61,25 +65,33 @@ def make_formats(folder: Path) -> dict[str, Any]:
 
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(0)
-    base = folder / "base"
-    _base(transformers, base)
+    base = folder / BASE.name
+    _base(transformers, base, tied=False)
     cases: dict[str, Any] = {}
-    for name, options in {**CASES, WITH_COPIES[0]: CASES["head"]}.items():
+
+    def make(name: str, base: Path, options: Mapping[str, Any]) -> None:
         model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         config = peft.LoraConfig(task_type="CAUSAL_LM", **({"r": 4, "lora_alpha": 8} | options))
         adapted = peft.get_peft_model(model, config).eval()
-        adapted.peft_config["default"].base_model_name_or_path = str(BASE.relative_to(ROOT))
+        stored = str((FORMATS / base.name).relative_to(ROOT))
+        adapted.peft_config["default"].base_model_name_or_path = stored
         _randomise(adapted, torch)
         adapted.save_pretrained(folder / name, save_embedding_layers=name in WITH_COPIES)
         (folder / name / "README.md").unlink(missing_ok=True)
         cases[name] = _logits(adapted, torch)
+
+    for name, options in {**CASES, WITH_COPIES[0]: CASES["head"]}.items():
+        make(name, base, options)
     bare = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     cases[""] = _logits(bare, torch)
+    # last, so that the random numbers of the others are what they were
+    _base(transformers, folder / TIED_BASE.name, tied=True)
+    make(TIED[0], folder / TIED_BASE.name, CASES["embeddings"])
     made_with = {module.__name__: module.__version__ for module in (torch, transformers, peft)}
     return {"command": COMMAND, "made_with": made_with, "tokens": TOKENS, "logits": cases}
 
 
-def _base(transformers: Any, folder: Path) -> None:
+def _base(transformers: Any, folder: Path, tied: bool) -> None:
     config = transformers.LlamaConfig(
         hidden_size=32,
         intermediate_size=48,
@@ -88,7 +100,7 @@ def _base(transformers: Any, folder: Path) -> None:
         num_key_value_heads=2,
         vocab_size=48,
         max_position_embeddings=64,
-        tie_word_embeddings=False,
+        tie_word_embeddings=tied,
         initializer_range=0.3,
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)

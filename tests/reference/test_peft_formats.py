@@ -1,7 +1,8 @@
 """Files that peft wrote, against what peft computed with them; no torch needed.
 
 Each case of make_peft_formats.py: DoRA, rsLoRA, rank and alpha patterns, some layers only, an
-output layer; one at a time and all in one mixed batch. What is refused is refused by name.
+output layer, embeddings; one at a time and all in one mixed batch. What is refused is refused
+by name.
 """
 
 import json
@@ -15,7 +16,16 @@ import pytest
 from mlx_lm.utils import load_model
 
 from fleet.errors import SourceError
-from tests.reference.make_peft_formats import BASE, CASES, COMMAND, FORMATS, LOGITS, WITH_COPIES
+from tests.reference.make_peft_formats import (
+    BASE,
+    CASES,
+    COMMAND,
+    FORMATS,
+    LOGITS,
+    TIED,
+    TIED_BASE,
+    WITH_COPIES,
+)
 from worker.lora.files import AdapterFiles, read_adapter
 from worker.lora.model import AdapterModel
 from worker.lora.slots import BatchSlots
@@ -24,7 +34,6 @@ from worker.lora.targets import linear_layers
 TOLERANCE = 2e-4
 FIXED: dict[str, Any] = json.loads(LOGITS.read_text())
 REFUSED = {
-    "embeddings": r"embed_tokens; adapters of embeddings are not supported",
     "saved": r"PEFT option modules_to_save=\['lm_head'\]",
     "tokens": r"PEFT option trainable_token_indices=\[1, 2\]",
     "biased": r"PEFT option lora_bias=True",
@@ -77,6 +86,16 @@ def test_all_in_one_batch() -> None:
         check(logits[at], name, row)
 
 
+@pytest.mark.parametrize("name", TIED)
+def test_embeddings_that_are_the_output_layer(name: str) -> None:
+    """Looked up with the delta, multiplied with for the logits without it."""
+    model, _ = load_model(TIED_BASE)
+    adapted = AdapterModel(model, 1, mx.float32)
+    adapted.put(1, read_adapter(name, FORMATS / name, linear_layers(model)))
+    for row, tokens in enumerate(FIXED["tokens"]):
+        check(adapted.logits(mx.array([tokens]), 1)[0], name, row)
+
+
 def test_ranks_and_scales_by_layer() -> None:
     _, files = served()
     found = {path: (f.a.shape[1], f.scale) for path, f in files["patterns"].factors.items()}
@@ -99,8 +118,11 @@ def test_refused_by_name(name: str, says: str) -> None:
 
 def test_every_case_is_served_or_refused() -> None:
     assert {*SERVED, *REFUSED} == {*CASES, *WITH_COPIES}
+    assert {*FIXED["logits"]} == {"", *CASES, *WITH_COPIES, *TIED}
     assert {p.name for p in Path(FORMATS).iterdir() if p.is_dir()} == {
-        "base",
+        BASE.name,
+        TIED_BASE.name,
+        *TIED,
         *SERVED,
         *REFUSED,
     }

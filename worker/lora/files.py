@@ -33,17 +33,21 @@ class Factors:
     """One layer's factors: ``a`` (in, rank), ``b`` (rank, out), float32; ``scale`` apart.
 
     Of an embedding: in is the vocabulary, out the width. ``magnitude`` (out,): DoRA's.
+    ``tied`` (rank, out): the ``b`` of an embedding that also counts where the base makes its
+    logits with the embeddings, as in mlx-lm; None where it does not, as in PEFT.
     """
 
     a: mx.array
     b: mx.array
     scale: float
     magnitude: mx.array | None = None
+    tied: mx.array | None = None
 
     @property
     def nbytes(self) -> int:
-        magnitude = 0 if self.magnitude is None else self.magnitude.nbytes
-        return self.a.nbytes + self.b.nbytes + magnitude
+        # mlx-lm's ``tied`` is ``b`` itself, and held once
+        own = (self.a, self.b, self.magnitude, None if self.tied is self.b else self.tied)
+        return sum(array.nbytes for array in own if array is not None)
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,11 @@ def _check_shapes(
             f"{wide_out}), but the base's layer is in {shape[0]}, out {shape[1]}",
         )
     if target.m is not None and is_embedding(module):
-        raise SourceError(name, f"{shown(target.m)}: DoRA on embeddings is not supported")
+        raise SourceError(
+            name,
+            f"{shown(target.m)}: DoRA on embeddings is not supported; train without it, or leave "
+            "the embeddings out",
+        )
     if target.m is not None and tensors[target.m].shape != (wide_out,):
         raise SourceError(
             name,
@@ -175,7 +183,10 @@ def _factors(fit: _Fit, values: Mapping[str, Floats], form: Format) -> Factors:
     if form == "peft":
         a, b = a.T, b.T
     magnitude = None if fit.target.m is None else mx.array(values[fit.target.m])
-    return Factors(_array(a), _array(b), fit.scale, magnitude)
+    stored = _array(b)
+    # mlx-lm's LoRAEmbedding.as_linear has the delta, the lm_head of a base wrapped by PEFT not
+    tied = stored if form == "mlx" and is_embedding(fit.path) else None
+    return Factors(_array(a), stored, fit.scale, magnitude, tied)
 
 
 def _array(values: Floats) -> mx.array:

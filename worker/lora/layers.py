@@ -44,6 +44,8 @@ class SharedInput:
             shape = (len(self.members) * rank, self._wide_in)
             self.buckets[rank] = Lanes(capacity, shape, self._dtype, turned=True)
         if rank in self.buckets:
+            # rows of a batch index every stack of a bucket: each has the same lanes
+            self.buckets[rank].grow(capacity)
             self.buckets[rank].put(lane, self._side_by_side(rank, a) if a else None)
 
     def part(self, x: mx.array, member: str) -> list[mx.array | None]:
@@ -82,21 +84,29 @@ class SharedInput:
 
 
 class Output:
-    """The B factors of one layer, each adapter's scale already multiplied in; DoRA's gains."""
+    """The B factors of one layer, each adapter's scale already multiplied in; DoRA's gains.
 
-    def __init__(self, wide_out: int, slots: int, active: Active, dtype: mx.Dtype) -> None:
+    ``turned``: stored (out, rank), so that the factors of one output stand together.
+    """
+
+    def __init__(
+        self, wide_out: int, slots: int, active: Active, dtype: mx.Dtype, turned: bool = False
+    ) -> None:
         self.buckets: dict[int, Lanes] = {}
         self.gains = Gains(slots, wide_out, dtype)
         self._wide_out = wide_out
         self._active = active
         self._dtype = dtype
+        self._turned = turned
 
     def put(self, rank: int, lane: int, capacity: int, b: mx.array | None) -> None:
         """Set one adapter's B (rank, out); None: it does not target this layer."""
         if b is not None and rank not in self.buckets:
-            self.buckets[rank] = Lanes(capacity, (rank, self._wide_out), self._dtype, turned=False)
+            shape = (self._wide_out, rank) if self._turned else (rank, self._wide_out)
+            self.buckets[rank] = Lanes(capacity, shape, self._dtype, self._turned)
         if rank in self.buckets:
-            self.buckets[rank].put(lane, b)
+            self.buckets[rank].grow(capacity)
+            self.buckets[rank].put(lane, b.T if self._turned and b is not None else b)
 
     def delta(self, parts: list[mx.array | None]) -> mx.array | None:
         """(batch, seq, out) of the parts that ``SharedInput`` made, in the order of the rows."""
@@ -116,6 +126,12 @@ class Output:
 
     def _zeros(self, at: int, length: int) -> mx.array:
         return mx.zeros((self._active.groups[at].count, length, self._wide_out), self._dtype)
+
+
+def padded(factors: mx.array, rank: int) -> mx.array:
+    """(rank of the layer, wide) -> (rank of the bucket, wide)."""
+    short = rank - factors.shape[0]
+    return mx.pad(factors, [(0, short), (0, 0)]) if short else factors
 
 
 class LoRALinear(nn.Module):

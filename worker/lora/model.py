@@ -1,10 +1,10 @@
 """A base with many adapters, as mlx-lm's ``BatchGenerator`` wants a model to be.
 
-Unpatched mlx-lm: layers that an adapter targets are replaced in place by ``LoRALinear`` when
-the first such adapter is put into a slot, and a thin wrapper takes the slots off the cache
-list before the base sees it. Adapters come and go between two forward passes, on the engine
-thread; refuses to know which of them have a name. A put is done in pieces, between forward
-passes of others.
+Unpatched mlx-lm: layers that an adapter targets are replaced in place by ``LoRALinear`` (or
+``LoRAEmbedding``) when the first such adapter is put into a slot, and a thin wrapper takes the
+slots off the cache list before the base sees it. Adapters come and go between two forward
+passes, on the engine thread; refuses to know which of them have a name. A put is done in
+pieces, between forward passes of others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,21 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from worker.lora.buckets import Buckets, Place, bucket_of
 from worker.lora.dora import gain_of
+from worker.lora.embedding import LoRAEmbedding, TableFactors
 from worker.lora.files import AdapterFiles, Factors
 from worker.lora.kernels import choose_kernel
-from worker.lora.layers import LoRALinear, Output, SharedInput
+from worker.lora.layers import LoRALinear, Output, SharedInput, padded
 from worker.lora.rows import Active
 from worker.lora.slots import RowSlot
 from worker.lora.sums import add_up
-from worker.lora.targets import InputKey, layer_shape, linear_layers, parent_of, shared_input
+from worker.lora.targets import (
+    InputKey,
+    is_table,
+    layer_shape,
+    linear_layers,
+    parent_of,
+    shared_input,
+)
 from worker.pieces import Pieces, whole
 
 __all__ = ["AdapterModel", "layer_shape", "linear_layers"]
@@ -38,16 +46,15 @@ class AdapterModel:
         self._buckets = Buckets(slots)
         self._inputs: dict[InputKey, SharedInput] = {}
         self._outputs: dict[str, Output] = {}
+        self._tables: dict[str, TableFactors] = {}
         self.active = Active(choose_kernel(dtype))
 
     @property
     def nbytes(self) -> int:
         """Of the stacks that hold the factors of all slots."""
-        return sum(
-            lanes.nbytes
-            for part in (*self._inputs.values(), *self._outputs.values())
-            for lanes in part.buckets.values()
-        ) + sum(output.gains.nbytes for output in self._outputs.values())
+        return sum(lanes.nbytes for part in self._parts for lanes in part.buckets.values()) + sum(
+            output.gains.nbytes for output in self._outputs.values()
+        )
 
     def put(self, slot: int, adapter: AdapterFiles) -> None:
         """The adapter is in this slot from the next forward pass on, instead of what was there.
@@ -72,6 +79,16 @@ class AdapterModel:
             return
         self.active.place(slot, None)
         self._release(place.rank, slot)
+
+    def strongest_tokens(self, slot: int, count: int) -> mx.array | None:
+        """The tokens (1, seq) whose embeddings the slot's adapter may change most, None where no
+        embeddings are targeted."""
+        place = self.active.placed(slot)
+        found = (
+            None if place is None else table.strongest(place.rank, place.lane, count)
+            for table in self._tables.values()
+        )
+        return next((tokens[None] for tokens in found if tokens is not None), None)
 
     def new_cache(self, slot: int) -> list[Any]:
         """Empty caches for one sequence, with its slot as the last element."""
@@ -103,13 +120,19 @@ class AdapterModel:
     def _putting(self, slot: int, factors: Mapping[str, Factors]) -> Pieces[None]:
         if not 1 <= slot <= self._slots:
             raise ValueError(f"slot {slot} is not one of 1..{self._slots}")
+        tables = {path for path in factors if is_table(self._layer(path))} | {*self._tables}
+        targets: dict[InputKey, list[str]] = {key: [] for key in self._inputs}
+        for path in sorted({*factors} - tables):
+            targets.setdefault(shared_input(path), []).append(path)
         rank = bucket_of(max(f.a.shape[1] for f in factors.values()))
         self._vacate(slot, rank)
         lane = self._buckets.lane(rank, slot)
-        targets: dict[InputKey, list[str]] = {key: [] for key in self._inputs}
-        for path in sorted(factors):
-            targets.setdefault(shared_input(path), []).append(path)
         try:
+            for path in sorted(tables):
+                self._wrap_table(path)
+                capacity = self._buckets.capacity(rank)
+                self._tables[path].put(rank, lane, capacity, factors.get(path))
+                yield
             for key, paths in targets.items():
                 self._wrap([path for path in paths if path not in self._outputs])
                 self._write(key, rank, lane, factors)
@@ -132,8 +155,14 @@ class AdapterModel:
     def _release(self, rank: int, slot: int) -> None:
         self._buckets.release(rank, slot)
         if not self._buckets.capacity(rank):
-            for part in (*self._inputs.values(), *self._outputs.values()):
+            for part in self._parts:
                 part.buckets.pop(rank, None)
+
+    @property
+    def _parts(self) -> list[SharedInput | Output]:
+        """All that holds factors."""
+        tables = [part for table in self._tables.values() for part in table.parts]
+        return [*self._inputs.values(), *self._outputs.values(), *tables]
 
     def _wrap(self, paths: Sequence[str]) -> None:
         for path in paths:
@@ -150,20 +179,28 @@ class AdapterModel:
             self._outputs[path] = output
             parent[leaf] = LoRALinear(parent[leaf], leaf, shared, output, self.active)
 
+    def _wrap_table(self, path: str) -> None:
+        if path in self._tables:
+            return
+        parent, leaf = parent_of(self._base, path)
+        shape = layer_shape(parent[leaf])
+        self._tables[path] = TableFactors(shape, self._slots, self.active, self._dtype)
+        parent[leaf] = LoRAEmbedding(parent[leaf], self._tables[path], self.active)
+
+    def _layer(self, path: str) -> Any:
+        parent, leaf = parent_of(self._base, path)
+        return parent[leaf]
+
     def _write(self, key: InputKey, rank: int, lane: int, factors: Mapping[str, Factors]) -> None:
         """One adapter's factors of the layers that read one input; zero where it has none."""
         capacity = self._buckets.capacity(rank)
         shared, outputs = self._inputs[key], self._outputs_of(key)
-        # rows of a batch index every stack of a bucket: each has the same lanes
-        for part in (shared, *outputs.values()):
-            if rank in part.buckets:
-                part.buckets[rank].grow(capacity)
         found = {leaf: factors[path] for leaf, path in self._paths_of(key) if path in factors}
-        shared.put(rank, lane, capacity, {m: _padded(f.a.T, rank) for m, f in found.items()})
+        shared.put(rank, lane, capacity, {m: padded(f.a.T, rank) for m, f in found.items()})
         for leaf, output in outputs.items():
             own = found.get(leaf)
             # scaled in float32, before the cast to the activation dtype
-            output.put(rank, lane, capacity, own and _padded(own.b * own.scale, rank))
+            output.put(rank, lane, capacity, own and padded(own.b * own.scale, rank))
         stacks = [part.buckets.get(rank) for part in (shared, *outputs.values())]
         mx.eval([lanes.stored for lanes in stacks if lanes is not None])
 
@@ -173,8 +210,7 @@ class AdapterModel:
             if found is None or found.magnitude is None:
                 self._outputs[path].gains.put(slot, None)
                 continue
-            parent, leaf = parent_of(self._base, path)
-            self._outputs[path].gains.put(slot, gain_of(parent[leaf].linear, found))
+            self._outputs[path].gains.put(slot, gain_of(self._layer(path).linear, found))
 
     def _outputs_of(self, key: InputKey) -> dict[str, Output]:
         return {leaf: self._outputs[path] for leaf, path in self._paths_of(key)}
@@ -182,9 +218,3 @@ class AdapterModel:
     def _paths_of(self, key: InputKey) -> list[tuple[str, str]]:
         """Names and paths of the layers that read one input."""
         return [(leaf, f"{key[0]}.{leaf}".lstrip(".")) for leaf in self._inputs[key].members]
-
-
-def _padded(factors: mx.array, rank: int) -> mx.array:
-    """(rank of the layer, wide) -> (rank of the bucket, wide)."""
-    short = rank - factors.shape[0]
-    return mx.pad(factors, [(0, short), (0, 0)]) if short else factors

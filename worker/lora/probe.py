@@ -36,9 +36,13 @@ class Probe:
         """
         if self._bare is None:
             self._bare = yield from self._model.logits_by_layer(self._tokens, BARE)
-        adapted = yield from self._model.logits_by_layer(self._tokens, slot)
-        delta = (adapted - self._bare).astype(mx.float32)
-        effect = cast(float, mx.abs(delta).max().item())
+        effect = yield from self._effect(slot, self._tokens, self._bare)
+        if effect < MIN_EFFECT:
+            # embeddings may be trained for a few tokens only, and those not be in the sequence
+            tokens = self._model.strongest_tokens(slot, PROBE_TOKENS)
+            if tokens is not None:
+                bare = yield from self._model.logits_by_layer(tokens, BARE)
+                effect = yield from self._effect(slot, tokens, bare)
         if not math.isfinite(effect):
             raise SourceError(
                 name, "its logits are not finite; the weights are damaged or do not fit"
@@ -50,3 +54,7 @@ class Probe:
                 "for another base",
             )
         return effect
+
+    def _effect(self, slot: int, tokens: mx.array, bare: mx.array) -> Pieces[float]:
+        adapted = yield from self._model.logits_by_layer(tokens, slot)
+        return cast(float, mx.abs((adapted - bare).astype(mx.float32)).max().item())

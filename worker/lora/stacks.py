@@ -39,6 +39,10 @@ class Lanes:
             return x @ self._one(group.lane)
         return kernel(x, self._factors(), group.lanes, group.rows)
 
+    def at(self, index: mx.array, group: GroupRows) -> mx.array:
+        """What is stored in each row's lane at ``index`` (rows, seq) -> (rows, seq, wide)."""
+        return self._stored[group.lanes[:, None], index]
+
     def put(self, lane: int, factors: mx.array | None) -> None:
         """Set one lane, None for zero; not evaluated."""
         if factors is None and lane not in self._used:

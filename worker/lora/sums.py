@@ -31,4 +31,18 @@ def add_up(parts: Sequence[tuple[AdapterFiles, float]]) -> dict[str, Factors]:
 def _side_by_side(several: Sequence[tuple[Factors, float]]) -> Factors:
     a = mx.concatenate([factors.a for factors, _ in several], axis=1)
     b = mx.concatenate([factors.b * (factors.scale * scale) for factors, scale in several])
-    return Factors(a, b, 1.0)
+    return Factors(a, b, 1.0, tied=_tied(several))
+
+
+def _tied(several: Sequence[tuple[Factors, float]]) -> mx.array | None:
+    """Each part as its own format has it: zero for those that leave tied logits alone."""
+    if all(factors.tied is None for factors, _ in several):
+        return None
+    return mx.concatenate(
+        [
+            mx.zeros_like(factors.b)
+            if factors.tied is None
+            else factors.tied * (factors.scale * scale)
+            for factors, scale in several
+        ]
+    )

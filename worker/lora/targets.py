@@ -4,12 +4,15 @@ from typing import Any
 
 from mlx import nn
 
+from worker.lora.formats.paths import is_embedding
+
 Shape = tuple[int, int]
 InputKey = tuple[str, tuple[str, ...]]
 """Of layers that read the same input: their parent, and the names that may be among them."""
 
-# where the base's own layer is inside a wrapped one
-WRAPPED = ".linear"
+# where the base's own layer is inside a wrapped one, linear or embedding
+WRAPPED = (".linear", ".table")
+_EMBEDDINGS = (nn.Embedding, nn.QuantizedEmbedding)
 # layers of one block that read the same input, by the names all mlx-lm models use
 SHARED_INPUTS: tuple[tuple[str, ...], ...] = (
     ("q_proj", "k_proj", "v_proj"),
@@ -18,22 +21,38 @@ SHARED_INPUTS: tuple[tuple[str, ...], ...] = (
 
 
 def linear_layers(model: nn.Module) -> dict[str, Shape]:
-    """Module path -> (in, out) of every linear layer that adapters may target, also quantised:
-    those inside the blocks, and ``lm_head`` where the base has one."""
-    found = {
-        path.removesuffix(WRAPPED): layer_shape(module)
-        for path, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.QuantizedLinear)
-    }
-    return {p: s for p, s in found.items() if "layers." in p or p.endswith("lm_head")}
+    """Module path -> (in, out) of every layer that adapters may target, also quantised: the
+    linear ones inside the blocks, ``lm_head`` where the base has one, and the embeddings."""
+    found: dict[str, Shape] = {}
+    for wrapped, module in model.named_modules():
+        path = wrapped
+        for inner in WRAPPED:
+            path = path.removesuffix(inner)
+        if _may_be_targeted(path, module):
+            found[path] = layer_shape(module)
+    return found
+
+
+def is_table(layer: object) -> bool:
+    """True for the base's own embeddings, also quantised."""
+    return isinstance(layer, _EMBEDDINGS)
+
+
+def _may_be_targeted(path: str, module: nn.Module) -> bool:
+    if is_table(module):
+        # tables of positions or of each layer have other names
+        return "layers." not in path and is_embedding(path)
+    linear = isinstance(module, nn.Linear | nn.QuantizedLinear)
+    return linear and ("layers." in path or path.endswith("lm_head"))
 
 
 def layer_shape(layer: Any) -> Shape:
-    """(in, out) of a linear layer; a quantised one packs 32 / bits inputs in a word."""
-    wide_out, wide_in = layer.weight.shape
-    if isinstance(layer, nn.QuantizedLinear):
-        wide_in = wide_in * 32 // layer.bits
-    return wide_in, wide_out
+    """(in, out) of a linear layer, (vocabulary, width) of embeddings; quantised ones pack
+    32 / bits numbers of a row in a word."""
+    rows, wide = layer.weight.shape
+    if isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding):
+        wide = wide * 32 // layer.bits
+    return (rows, wide) if is_table(layer) else (wide, rows)
 
 
 def shared_input(path: str) -> InputKey:

@@ -372,17 +372,32 @@ class TestEnds:
         assert found.targets == ("embed_tokens", "lm_head", "q_proj", "v_proj")
         assert mx.array_equal(found.factors[EMBED].a, self.A)
         assert mx.array_equal(found.factors[EMBED].b, self.B)
+        # only mlx-lm's change the logits of a base that makes them with its embeddings
+        tied = found.factors[EMBED].tied
+        assert tied is None if form == "peft" else tied is found.factors[EMBED].b
+        assert found.factors[EMBED].nbytes == self.A.nbytes + self.B.nbytes
+        assert all(f.tied is None for path, f in found.factors.items() if path != EMBED)
         assert mx.array_equal(found.factors[HEAD].a, self.B.T)
         assert mx.array_equal(found.factors[HEAD].b, self.A.T)
+
+    def test_patterns_fit_embeddings_too(self, tmp_path: Path) -> None:
+        patterns = {"r": RANK + 1, "rank_pattern": {"embed_tokens|lm_head|._proj": RANK}}
+        config = PEFT_CONFIG | patterns | {"alpha_pattern": {"embed_tokens": 3 * RANK}}
+        found = read_adapter("mine", write(tmp_path, self.peft(), config, "peft"), self.ENDS)
+        assert found.factors[EMBED].scale == 3
+        assert found.factors[HEAD].scale == PEFT_CONFIG["lora_alpha"] / RANK
+        wrong = config | {"rank_pattern": {"lm_head|._proj": RANK}}
+        with pytest.raises(SourceError, match=rf"embed_tokens has {RANK}, stated {RANK + 1}"):
+            read_adapter("mine", write(tmp_path / "2", self.peft(), wrong, "peft"), self.ENDS)
 
     def test_a_base_with_a_prefix_of_its_own(self, tmp_path: Path) -> None:
         layers = {f"language_model.{path}": shape for path, shape in self.ENDS.items()}
         found = read_adapter("mine", write(tmp_path, self.peft(), PEFT_CONFIG, "peft"), layers)
         assert {f"language_model.{EMBED}", f"language_model.{HEAD}"} <= set(found.factors)
 
-    def test_embeddings_that_this_base_does_not_take(self, tmp_path: Path) -> None:
+    def test_embeddings_that_this_base_has_not(self, tmp_path: Path) -> None:
         folder = write(tmp_path, self.peft(), PEFT_CONFIG, "peft")
-        with pytest.raises(SourceError, match=r"embed_tokens; adapters of embeddings are not"):
+        with pytest.raises(SourceError, match=r"embed_tokens; this base has no embeddings of"):
             read_adapter("mine", folder, without(self.ENDS, EMBED))
 
     def test_an_output_layer_that_this_base_has_not(self, tmp_path: Path) -> None:
@@ -625,14 +640,14 @@ class TestFit:
     def test_ambiguous_layer_is_refused(self, tmp_path: Path) -> None:
         layers = LAYERS | {f"language_model.{path}": shape for path, shape in LAYERS.items()}
         folder = write(tmp_path, peft_tensors(), PEFT_CONFIG, "peft")
-        with pytest.raises(SourceError, match="not linear layers of this base"):
+        with pytest.raises(SourceError, match="not layers of this base"):
             read_adapter("mine", folder, layers)
 
     def test_factors_of_a_vision_tower_are_not_put_into_the_language_model(
         self, tmp_path: Path
     ) -> None:
         tensors = {key.replace("model.", "vision_tower.", 1): v for key, v in mlx_tensors().items()}
-        with pytest.raises(SourceError, match="not linear layers of this base"):
+        with pytest.raises(SourceError, match="not layers of this base"):
             read_mlx(tmp_path, tensors)
 
 

@@ -9,19 +9,23 @@ from mlx import nn
 from mlx.utils import tree_unflatten
 from mlx_lm.models.llama import Model, ModelArgs
 from mlx_lm.tuner.dora import DoRALinear
+from mlx_lm.tuner.lora import LoRAEmbedding as YardstickEmbedding
 from mlx_lm.tuner.lora import LoRALinear as YardstickLinear
 
 from worker.lora.files import AdapterFiles, Factors
+from worker.lora.formats.folder import Format
 from worker.lora.model import AdapterModel, linear_layers
 
 VOCABULARY = 64
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 ALL = ATTENTION + MLP
+EMBEDDINGS = "model.embed_tokens"
 
 
-def tiny_model(bits: int | None = None) -> Model:
-    """Two llama blocks of width 64, the same weights at each call."""
+def tiny_model(bits: int | None = None, tied: bool = False) -> Model:
+    """Two llama blocks of width 64, the same weights at each call. ``tied``: its embeddings
+    make its logits."""
     args = ModelArgs(
         model_type="llama",
         hidden_size=64,
@@ -31,12 +35,13 @@ def tiny_model(bits: int | None = None) -> Model:
         num_key_value_heads=2,
         rms_norm_eps=1e-5,
         vocab_size=VOCABULARY,
-        tie_word_embeddings=False,
+        tie_word_embeddings=tied,
     )
     mx.random.seed(7)
     model = Model(args)
     # spread the logits, so that greedy tokens are no ties
-    model.lm_head.weight = mx.random.normal(model.lm_head.weight.shape) * 0.5
+    head = model.model.embed_tokens if tied else model.lm_head
+    head.weight = mx.random.normal(head.weight.shape) * 0.5
     if bits is not None:
         nn.quantize(model, group_size=64, bits=bits)
     mx.eval(model.parameters())
@@ -49,7 +54,12 @@ def paths_of(leaves: Iterable[str], blocks: Iterable[int] = (0, 1)) -> list[str]
 
 
 def random_adapter(
-    name: str, paths: Iterable[str], rank: int = 4, scale: float = 2.0, seed: int = 0
+    name: str,
+    paths: Iterable[str],
+    rank: int = 4,
+    scale: float = 2.0,
+    seed: int = 0,
+    form: Format = "mlx",
 ) -> AdapterFiles:
     """An adapter with a clear effect on the tiny model."""
     shapes = linear_layers(tiny_model())
@@ -60,8 +70,10 @@ def random_adapter(
         wide_in, wide_out = shapes[path]
         a = mx.random.normal((wide_in, rank), key=for_a) * 0.2
         b = mx.random.normal((rank, wide_out), key=for_b) * 0.2
-        factors[path] = Factors(a, b, scale)
-    return AdapterFiles(name, Path(name), "mlx", f"digest-{name}", rank, factors)
+        factors[path] = Factors(
+            a, b, scale, tied=b if path == EMBEDDINGS and form == "mlx" else None
+        )
+    return AdapterFiles(name, Path(name), form, f"digest-{name}", rank, factors)
 
 
 def with_magnitude(adapter: AdapterFiles) -> AdapterFiles:
@@ -87,16 +99,39 @@ def model_with(
     return model
 
 
-def yardstick(adapter: AdapterFiles | None, bits: int | None = None) -> Model:
-    """A fresh tiny model with one adapter in mlx-lm's own LoRA layers, or with none."""
-    model = tiny_model(bits)
+class PeftTable(nn.Module):
+    """Embeddings as PEFT has them: the delta added to the weight that tokens look up, and an
+    output layer that is tied to the table left as it was."""
+
+    def __init__(self, base: nn.Module, f: Factors) -> None:
+        super().__init__()
+        self.base = base
+        everything = base(mx.arange(VOCABULARY))
+        self.adapted = everything + f.scale * (f.a @ f.b)
+
+    def __call__(self, tokens: mx.array) -> mx.array:
+        return self.adapted[tokens]
+
+    def as_linear(self, h: mx.array) -> mx.array:
+        return self.base.as_linear(h)
+
+
+def yardstick(adapter: AdapterFiles | None, bits: int | None = None, tied: bool = False) -> Model:
+    """A fresh tiny model with one adapter in mlx-lm's own LoRA layers, or with none; the
+    embeddings of an adapter from PEFT by hand."""
+    model = tiny_model(bits, tied)
     if adapter is None:
         return model
     modules = dict(model.named_modules())
     layers = []
     for path, factors in adapter.factors.items():
         rank = factors.a.shape[1]
+        if path == EMBEDDINGS and adapter.format == "peft":
+            layers.append((path, PeftTable(modules[path], factors)))
+            continue
         kind = YardstickLinear if factors.magnitude is None else DoRALinear
+        if path == EMBEDDINGS:
+            kind = YardstickEmbedding
         layer = kind.from_base(modules[path], r=rank, scale=factors.scale)
         layer.lora_a, layer.lora_b = factors.a, factors.b
         if factors.magnitude is not None:

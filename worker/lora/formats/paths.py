@@ -31,7 +31,7 @@ def map_paths(name: str, modules: Sequence[str], layers: Mapping[str, object]) -
     if unknown:
         raise SourceError(
             name,
-            f"{len(unknown)} of {len(modules)} target layers are not linear layers of this base: "
+            f"{len(unknown)} of {len(modules)} target layers are not layers of this base: "
             f"{some([shown(m) for m in unknown])}; {_reason(unknown)}",
         )
     paths = {module: by_tail[_tail(module)][0] for module in modules}
@@ -57,7 +57,7 @@ def _tail(path: str) -> str:
 def _reason(unknown: Sequence[str]) -> str:
     leaves = {module.rpartition(".")[2] for module in unknown}
     if leaves <= _EMBEDDINGS:
-        return "adapters of embeddings are not supported on this base"
+        return "this base has no embeddings of that name"
     if leaves <= _HEADS:
         return "this base has no output layer of its own (it is tied to the embeddings)"
     if all(".experts." in module or ".switch_mlp." in module for module in unknown):

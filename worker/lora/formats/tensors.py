@@ -37,12 +37,11 @@ _WHY = (
 
 @dataclass(frozen=True)
 class Target:
-    """The keys of one module's tensors. ``embedding``: PEFT's factors of an embedding."""
+    """The keys of one module's tensors."""
 
     a: str
     b: str
     m: str | None
-    embedding: bool
 
 
 def find_targets(
@@ -53,7 +52,6 @@ def find_targets(
         raise SourceError(name, "its weights file holds no tensor")
     _check_dtypes(name, tensors)
     found: dict[str, dict[Part, str]] = {}
-    embeddings: set[str] = set()
     strangers: list[str] = []
     twice: list[str] = []
     for key, stored in tensors.items():
@@ -61,20 +59,17 @@ def find_targets(
         if role is None or len(stored.shape) != (1 if role[1] == "m" else 2):
             strangers.append(_stranger(key, stored, role is not None))
             continue
-        module, part, embedding = role
+        module, part = role
         if part in found.setdefault(module, {}):
             twice.append(shown(key))
         found[module][part] = key
-        if embedding:
-            embeddings.add(module)
     if strangers:
         raise SourceError(name, f"tensors that are not LoRA A or B factors: {some(strangers)}")
     if twice:
         raise SourceError(name, f"factors that are stored twice: {some(twice)}")
     _check_parts(name, found, form, dora)
     return {
-        module: Target(parts["a"], parts["b"], parts.get("m"), module in embeddings)
-        for module, parts in found.items()
+        module: Target(parts["a"], parts["b"], parts.get("m")) for module, parts in found.items()
     }
 
 
@@ -86,16 +81,16 @@ def _check_dtypes(name: str, tensors: Mapping[str, Stored]) -> None:
         raise SourceError(name, f"tensors whose dtype is not one of {known}: {some(others)}")
 
 
-def _role(key: str, form: Format) -> tuple[str, Part, bool] | None:
-    """(module, part, is of an embedding)"""
+def _role(key: str, form: Format) -> tuple[str, Part] | None:
+    """(module, part)"""
     if form == "mlx":
         mlx = _MLX.fullmatch(key)
-        return None if mlx is None else (mlx["module"], _part(mlx["part"][-1]), False)
+        return None if mlx is None else (mlx["module"], _part(mlx["part"][-1]))
     peft = _PEFT.fullmatch(key)
     if peft is None:
         return None
     letter = peft["linear"] or peft["embedding"] or peft["magnitude"]
-    return peft["module"], _part(letter.lower()), peft["embedding"] is not None
+    return peft["module"], _part(letter.lower())
 
 
 def _part(letter: str) -> Part:

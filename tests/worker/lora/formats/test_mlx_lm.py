@@ -21,6 +21,7 @@ from worker.lora.targets import linear_layers
 BASE = Path(__file__).resolve().parents[4] / "demo" / "models" / "apertus"
 TOKENS = mx.array([[1, 200, 31, 470, 5, 1999, 64, 8, 900, 12, 77, 1024]])
 ATTENTION = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"]
+EMBEDDINGS = "model.embed_tokens"
 PARAMETERS: dict[str, Any] = {"rank": 8, "scale": 2.0, "dropout": 0.0}
 
 
@@ -82,6 +83,8 @@ CASES: dict[str, Callable[[Path], Path]] = {
     "attention only": lambda folder: saved(folder, keys=ATTENTION),
     "last two layers": lambda folder: saved(folder, layers=2),
     "rank 3": lambda folder: saved(folder, rank=3, scale=10.0),
+    "embeddings, that are the output layer": lambda folder: saved(folder, keys=[EMBEDDINGS]),
+    "embeddings and attention": lambda folder: saved(folder, keys=[EMBEDDINGS, *ATTENTION]),
     "dora": lambda folder: saved(folder, kind="dora", keys=ATTENTION),
 }
 
@@ -90,6 +93,12 @@ CASES: dict[str, Callable[[Path], Path]] = {
 def test_as_mlx_lm_itself_applies_it(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     folder = make(tmp_path / "adapter")
     check_same(folder, read(folder))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_embeddings_on_a_quantised_base(tmp_path: Path, bits: int) -> None:
+    folder = saved(tmp_path / "adapter", keys=[EMBEDDINGS, *ATTENTION])
+    check_same(folder, read(folder), bits)
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -119,9 +128,9 @@ def test_alpha_and_rank_without_scale(tmp_path: Path) -> None:
     assert {f.scale for f in found.factors.values()} == {f.scale for f in scaled.factors.values()}
 
 
-def test_embeddings_are_refused_by_name(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "adapter", keys=["model.embed_tokens", *ATTENTION])
-    with pytest.raises(SourceError, match=r"model\.embed_tokens; adapters of embeddings"):
+def test_dora_on_embeddings_is_refused_by_name(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "adapter", kind="dora", keys=[EMBEDDINGS, *ATTENTION])
+    with pytest.raises(SourceError, match=r"model\.embed_tokens\.m: DoRA on embeddings is not"):
         read(folder)
 
 
