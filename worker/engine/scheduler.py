@@ -189,7 +189,7 @@ class Scheduler:
     def _give_up(self) -> Delivery:
         """Memory that nothing will free is no reason to wait."""
         self._stalled = not self._is_running
-        if not self._stalled or self._paging.is_reading:
+        if not self._stalled or self._paging.is_coming:
             return []
         error = Overloaded("there is no room in memory for this request's adapter or tokens")
         return [self._fail(self._waiting[0], error)]

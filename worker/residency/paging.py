@@ -22,6 +22,8 @@ from worker.pieces import Pieces, whole
 from worker.residency.adapters import AdapterVersion
 from worker.residency.hosting import HostCopies
 from worker.residency.policy import Budget, Choice, SlotTable, Waiting, plan_next
+from worker.residency.puts import Put, Puts
+from worker.residency.tiers import TierView
 
 T = TypeVar("T")
 Tier = Literal["slot", "resident", "disk"]
@@ -63,7 +65,7 @@ class Paging:
         self._observer = observer
         self._table = SlotTable(memory.slots)
         self._sums: dict[str, AdapterVersion] = {}  # in slots
-        self._puts: dict[int, Pieces[None]] = {}  # what is left of them, by slot
+        self._puts = Puts()  # each for rows that wait for it
         self._loading: int | None = None  # the slot that ``loading`` fills
         self._effects: dict[str, float] = {}
         self._bound: Counter[str] = Counter()  # rows taken on and not ended, by what they need
@@ -78,9 +80,9 @@ class Paging:
         return self._host.is_waiting
 
     @property
-    def is_reading(self) -> bool:
-        """Something is being read, or was and is not taken yet."""
-        return self._host.is_reading
+    def is_coming(self) -> bool:
+        """Rows may wait for what is being read, or for a slot that a load holds."""
+        return self._host.is_reading or self._loading is not None
 
     def wake_with(self, wake: Callable[[], None]) -> None:
         self._host.wake = wake
@@ -117,7 +119,7 @@ class Paging:
             for need in row.version.needs:
                 if self._host.is_coming(need.digest):
                     continue
-                self._host.evict(need.nbytes - self._room_bytes(), ahead)
+                self._host.evict(need.nbytes - self._room_bytes(), ahead | self._puts.sources)
                 if need.nbytes > self._room_bytes():
                     return
                 self._host.fetch(need)
@@ -136,10 +138,10 @@ class Paging:
         """The row to admit next; ``bound``: how often one may be overtaken."""
         rows = [Waiting(_digest(row.version), row.kv_bytes, row.overtaken) for row in waiting]
         versions = {row.version.digest: row.version for row in waiting if row.version is not None}
-        # host copies may go for keys and values, but for those that the first row waits for
-        kept = self._host.nbytes_of(_needs(islice(waiting, 1)))
+        # other host copies may go for keys and values
+        kept = self._host.nbytes_of(self._kept(waiting))
         room = self._budget.room_bytes(self._stack_bytes, kept, self._kv_bytes)
-        return plan_next(rows, _Tiers(self._table, self._host, versions), room, bound)
+        return plan_next(rows, TierView(self._table, self._host, versions), room, bound)
 
     def admit(self, row: Row, waiting: Sequence[Row]) -> int:
         """The row's slot, its adapter's until the row's ``release``.
@@ -164,11 +166,8 @@ class Paging:
         """Go on with what is put into slots, for this long or a piece longer."""
         end_s = time.monotonic() + spare_s
         while self._puts:
-            slot = next(iter(self._puts))
-            # a piece gives nothing; the default says that it was the last
-            if next(self._puts[slot], True):
-                del self._puts[slot]
-                self._on_slot_load()
+            if (put := self._puts.go_on()) is not None:
+                self._on_put(put)
                 self._make_room(waiting)
             if time.monotonic() >= end_s:
                 return
@@ -178,6 +177,7 @@ class Paging:
         if admitted:
             self._kv_bytes -= row.kv_bytes
             self._table.unlock(_digest(row.version), time.monotonic())
+            self._drop_unwanted_put(row)
         for digest in _needs([row]):
             self._bound[digest] -= 1
             if not self._bound[digest]:
@@ -271,25 +271,43 @@ class Paging:
         return self._budget.room_bytes(self._stack_bytes, self._host.nbytes, self._kv_bytes)
 
     def _make_room(self, waiting: Sequence[Row]) -> None:
-        """Host copies go for what has come, but for those that the first row waits for."""
-        self._host.evict(-self._room_bytes(), _needs(islice(waiting, 1)))
+        """Host copies go for what has come."""
+        self._host.evict(-self._room_bytes(), self._kept(waiting))
+
+    def _kept(self, waiting: Sequence[Row]) -> set[str]:
+        """Host copies that the first row waits for, and those that are read by puts."""
+        return _needs(islice(waiting, 1)) | self._puts.sources
 
     def _put(self, version: AdapterVersion, wanted: set[str | None], now_s: float) -> None:
         if not self._table.has_free:
             victim = self._table.plan_victim({digest for digest in wanted if digest is not None})
             assert victim is not None
-            self._stop_put(self._table.drop(victim))
+            self._table.drop(victim)
             self._sums.pop(victim, None)
         slot = self._table.take(version.digest, now_s)
         files = [self._host.use(need.digest) for need in version.needs]
         if version.parts:
             scales = [scale for _, scale in version.parts]
-            self._puts[slot] = self._model.putting_sum(slot, list(zip(files, scales, strict=True)))
+            pieces = self._model.putting_sum(slot, list(zip(files, scales, strict=True)))
             self._sums[version.digest] = version
         else:
-            self._puts[slot] = self._model.putting(slot, files[0])
-            if not self._is_crowded:
-                self._host.drop(version.digest)
+            pieces = self._model.putting(slot, files[0])
+        self._puts.begin(slot, pieces, [need.digest for need in version.needs])
+
+    def _on_put(self, put: Put) -> None:
+        """An adapter has come into its slot."""
+        self._on_slot_load()
+        for digest in put.sources - self._puts.sources:
+            # not of a sum: what is in its slot is none of its parts
+            if self._table.slot_of(digest) == put.slot and not self._is_crowded:
+                self._host.drop(digest)
+
+    def _drop_unwanted_put(self, row: Row) -> None:
+        """The last row that waited for its adapter has left before that came."""
+        digest = _digest(row.version)
+        if digest is not None and row.slot in self._puts and not self._table.uses(digest):
+            self._sums.pop(digest, None)
+            self._leave(digest, row.slot)
 
     def _putting_proved(self, files: AdapterFiles, slot: int) -> Pieces[None]:
         self._loading = slot
@@ -299,24 +317,27 @@ class Paging:
             if files.digest not in self._effects:
                 self._effects[files.digest] = yield from self._prove(files.name, slot)
         except BaseException:
-            if slot <= self._slots:
-                self._table.unlock(files.digest, time.monotonic())
-            self._leave(files.digest, slot)
+            self._on_load_failed(files, slot)
             raise
         finally:
             self._loading = None
+
+    def _on_load_failed(self, files: AdapterFiles, slot: int) -> None:
+        if slot <= self._slots:
+            self._table.unlock(files.digest, time.monotonic())
+            if self._table.uses(files.digest):
+                # rows of another name for it have this slot: without it they would run bare
+                self._host.keep(files)
+                self._puts.begin(slot, self._model.putting(slot, files), [files.digest])
+                return
+        self._leave(files.digest, slot)
 
     def _on_slot_load(self) -> None:
         self._stack_bytes = self._model.nbytes
         self._observer.on_slot_load()
 
-    def _stop_put(self, slot: int) -> None:
-        """Nobody waits for what is on its way into this slot."""
-        if (put := self._puts.pop(slot, None)) is not None:
-            put.close()
-
     def _leave(self, digest: str, slot: int) -> None:
-        self._stop_put(slot)
+        self._puts.stop(slot)
         self._model.clear(slot)
         self._stack_bytes = self._model.nbytes
         if self._table.slot_of(digest) == slot:
@@ -333,25 +354,6 @@ class Paging:
             self._sums.pop(each, None)
             if slot is not None:
                 self._leave(each, slot)
-
-
-class _Tiers:
-    """The policy's view of where things are."""
-
-    def __init__(
-        self, table: SlotTable, host: HostCopies, versions: Mapping[str, AdapterVersion]
-    ) -> None:
-        self._table = table
-        self._host = host
-        self._versions = versions
-        self._can_free = table.has_free or table.plan_victim(()) is not None
-
-    def in_slot(self, adapter: str | None) -> bool:
-        return self._table.slot_of(adapter) is not None
-
-    def can_put(self, adapter: str) -> bool:
-        needs = self._versions[adapter].needs
-        return self._can_free and all(need.digest in self._host for need in needs)
 
 
 def _digest(version: AdapterVersion | None) -> str | None:

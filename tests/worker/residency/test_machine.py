@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -98,6 +99,22 @@ class Life(RuleBasedStateMachine):
             self.world.disk[files.name] = files
             self.world.registry.put(end.value)
             self.coming = None
+
+    @rule(name=st.sampled_from(NAMES), other=st.sampled_from(NAMES))
+    def begin_load_of_known_content(self, name: str, other: str) -> None:
+        known = self.world.registry.versions
+        if self.coming is None and other in known:
+            files = Files(name, known[other].digest, 4)
+            self.coming = (files, self.world.paging.loading(cast(Any, files)))
+
+    @rule()
+    def fail_to_load(self) -> None:
+        if self.coming is None:
+            return
+        files, pieces = self.coming
+        with pytest.raises(MemoryError):
+            pieces.throw(MemoryError(files.name))
+        self.coming = None
 
     def _finish(self, number: int) -> None:
         """Read one; a row whose version is not on disk any more is told, and ends."""
