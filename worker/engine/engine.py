@@ -171,6 +171,7 @@ class Engine:
             # one at most: jobs, however many, must not starve the rows
             if jobs and _run(jobs[0], min(scheduler.spare_s, JOB_S)):
                 jobs.popleft()
+                scheduler.look_again()
             if scheduler.busy:
                 self._hand_over(scheduler.step())
 

@@ -67,6 +67,8 @@ class Scheduler:
         self._placing: deque[Row] = deque()
         self._scoring: deque[Scoring] = deque()
         self._step_s = 0.0
+        # of the current step: who has ended has to be told, also if the step fails
+        self._told: Delivery = []
         self._rows: dict[int, Row] = {}
         # nothing runs, and all that wait do so for what is being read
         self._stalled = False
@@ -125,15 +127,21 @@ class Scheduler:
 
     def step(self) -> Delivery:
         """Admit, run one step, and return what each request is to be told."""
-        lost = self._lose() + self._admit()
+        self._told += self._lose()
+        self._told += self._admit()
         self._place()
         begun_s = time.monotonic()
-        done = self._score() + self._generate()
+        self._told += self._score()
+        self._generate()
         self._step_s = time.monotonic() - begun_s
-        return lost + done
+        told, self._told = self._told, []
+        return told
 
     def fail_all(self, error: AilianceError) -> Delivery:
-        """End every request with an error; for the death of the engine."""
+        """End every request with an error; for the death of the engine.
+
+        Comes after what a step that failed had for those that ended in it.
+        """
         rows = [*self._waiting, *self.running]
         self._waiting.clear()
         self._placing.clear()
@@ -141,7 +149,12 @@ class Scheduler:
         self._rows.clear()
         for row in rows:
             self._end(row, "error")
-        return [(row, [Failed(error)]) for row in rows]
+        told, self._told = self._told, []
+        return [*told, *((row, [Failed(error)]) for row in rows)]
+
+    def look_again(self) -> None:
+        """Something was done beside the steps that may let waiting rows go."""
+        self._stalled = False
 
     def close(self) -> None:
         self._paging.close()
@@ -183,8 +196,9 @@ class Scheduler:
         if any(self._paging.is_placing(row.slot) for row in self._placing):
             self._paging.place(self._waiting, self.spare_s * len(self._placing))
         for row in [row for row in self._placing if not self._paging.is_placing(row.slot)]:
-            self._placing.remove(row)
+            # in this order: whatever fails, each row is in one of the queues
             self._begin(row)
+            self._placing.remove(row)
 
     def _give_up(self) -> Delivery:
         """Memory that nothing will free is no reason to wait."""
@@ -242,30 +256,29 @@ class Scheduler:
                 scoring.step(self._model)
         if not scoring.done:
             return []
-        self._scoring.popleft()
         covered = len(row.request.prompt) - 1
         if row.request.max_tokens:
             self._insert(row, scoring.cache, covered)
+            self._scoring.popleft()
             return [(row, [scoring.scored()])]
         if covered:
             self._store(row, row.request.prompt[:covered], scoring.cache)
+        self._scoring.popleft()
         self._end(row, "length")
         return [(row, [scoring.scored(), Finished("length", row.usage())])]
 
-    def _generate(self) -> Delivery:
+    def _generate(self) -> None:
         if not self._rows:
-            return []
+            return
         responses = cast(list[Any], self._generator.next()[1])
         rows = [self._rows[response.uid] for response in responses]
         if rows:
             self._observer.on_step(len(rows), len({row.slot for row in rows}))
         reports = report_responses(responses, [row.request.logprobs for row in rows])
-        delivery: Delivery = []
         for row, response, report in zip(rows, responses, reports, strict=True):
             events = self._on_response(row, response, report)
             if events:
-                delivery.append((row, events))
-        return delivery
+                self._told.append((row, events))
 
     def _on_response(self, row: Row, response: Any, report: TokenLogprob | None) -> list[Event]:
         is_eos = response.token in self._eos and not row.request.ignore_eos
@@ -277,13 +290,13 @@ class Scheduler:
 
     def _leave(self, row: Row, response: Any) -> None:
         """Take an ended row out, and keep its KV."""
-        del self._rows[row.uid]
         cache, tokens = response.prompt_cache, response.all_tokens
         if response.finish_reason is None:
             # it ended by its text or its guide: mlx-lm has not dropped it
             kept = self._generator.remove([row.uid], return_prompt_caches=True)
             cache, tokens = cast(dict[int, Any], kept)[row.uid]
         self._store(row, tokens, cache)
+        del self._rows[row.uid]
 
     def _store(self, row: Row, tokens: Sequence[int], cache: Cache) -> None:
         self._prefixes.store(self._digest(row), tokens, cache)

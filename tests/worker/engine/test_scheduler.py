@@ -1,6 +1,7 @@
 """The scheduler step by step, on the embedded apertus base."""
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
@@ -197,6 +198,56 @@ def test_death_ends_every_request_once(new_bench: Callable[[], Bench]) -> None:
     assert isinstance(bench.end(running), Failed)
     assert isinstance(bench.end(waiting), Failed)
     assert not bench.scheduler.busy
+
+
+class TestAStepThatFails:
+    """Whatever was between two of its parts is told of its end, and once."""
+
+    def raising(self, *_: object) -> NoReturn:
+        raise RuntimeError("out of memory")
+
+    def fail(self, bench: Bench) -> None:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            bench.step()
+        for row, events in bench.scheduler.fail_all(EngineFailed("gone")):
+            bench.events[row.id] += events
+
+    def test_as_a_row_begins(
+        self, new_bench: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bench = new_bench()
+        running = bench.submit(max_tokens=100)
+        bench.step()
+        beginning = [bench.submit(max_tokens=100), bench.submit(prompt_logprobs=1, max_tokens=9)]
+        monkeypatch.setattr(bench.scheduler._prefixes, "fetch", self.raising)
+        self.fail(bench)
+        assert all(isinstance(bench.end(row), Failed) for row in (running, *beginning))
+
+    def test_as_a_scored_row_joins(
+        self, new_bench: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bench = new_bench()
+        row = bench.submit(prompt_logprobs=1, max_tokens=9)
+        monkeypatch.setattr(bench.scheduler, "_insert", self.raising)
+        self.fail(bench)
+        assert isinstance(bench.end(row), Failed)
+
+    def test_as_a_row_leaves(
+        self, new_bench: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bench = new_bench()
+        rows = [bench.submit(max_tokens=tokens) for tokens in (3, 3, 3, 9)]
+        while not all(bench.rows[row].generated_tokens == 2 for row in rows):
+            bench.step()
+        store, calls = bench.scheduler._prefixes.store, iter(range(9))
+        monkeypatch.setattr(
+            bench.scheduler._prefixes,
+            "store",
+            lambda *how: self.raising() if next(calls) == 1 else store(*how),
+        )
+        self.fail(bench)
+        ends = [type(bench.end(row)) for row in rows]
+        assert ends == [Finished, Failed, Failed, Failed]
 
 
 @pytest.mark.parametrize("top_k", [0, 1, 10**6])
