@@ -32,9 +32,11 @@ class SharedInput:
 
     def add(self, member: str, at: int) -> None:
         """One more layer reads this input, as number ``at`` of the members."""
+        wider = {rank: b.widened(at * rank, rank) for rank, b in self.buckets.items()}
+        # all of them or, where memory has run out, none: others' rows are read from these
         self.members.insert(at, member)
-        for rank, lanes in self.buckets.items():
-            lanes.insert(at * rank, rank)
+        for rank, stored in wider.items():
+            self.buckets[rank].replace(stored)
         self._forget()
 
     def put(self, rank: int, lane: int, capacity: int, a: dict[str, mx.array]) -> None:

@@ -59,18 +59,24 @@ class Lanes:
         more = lanes + 1 - self._stored.shape[0]
         if more <= 0:
             return
-        self._forget_views()
-        self._stored = mx.pad(self._stored, [(0, more), (0, 0), (0, 0)])
-        mx.eval(self._stored)
+        longer = mx.pad(self._stored, [(0, more), (0, 0), (0, 0)])
+        # before it is ours: where memory has run out, these lanes stay as they are
+        mx.eval(longer)
+        self.replace(longer)
 
-    def insert(self, at: int, count: int) -> None:
-        """Room for another member's factors: rows of zeros at ``at`` in every lane."""
-        self._forget_views()
+    def widened(self, at: int, count: int) -> mx.array:
+        """``stored`` with room for another member's factors, rows of zeros at ``at`` in every
+        lane; evaluated."""
         lanes, _, wide = self._stored.shape
         room = mx.zeros((lanes, count, wide), self._stored.dtype)
         before, after = self._stored[:, :at], self._stored[:, at:]
-        self._stored = mx.concatenate([before, room, after], axis=1)
-        mx.eval(self._stored)
+        wider = mx.concatenate([before, room, after], axis=1)
+        mx.eval(wider)
+        return wider
+
+    def replace(self, stored: mx.array) -> None:
+        self._forget_views()
+        self._stored = stored
 
     def _forget_views(self) -> None:
         self._whole = None

@@ -1,5 +1,7 @@
 """Adapters that come into slots and leave them: what the rows see, and what memory holds."""
 
+from typing import NoReturn
+
 import mlx.core as mx
 import pytest
 
@@ -241,6 +243,27 @@ class TestInPieces:
         for pieces in (second, model.putting(4, LARGE), first):
             whole(pieces)
         for slot, adapter in enumerate((SMALL, LARGE, with_magnitude(QUERY), LARGE), 1):
+            check(model, slot, adapter)
+
+    def test_one_that_fails_as_it_makes_room_leaves_the_others_as_they_were(self) -> None:
+        model = AdapterModel(tiny_model(), 4, mx.float32)
+        wide = random_adapter("wide", QUERY.factors, 16, seed=7)
+        model.put(1, QUERY)
+        model.put(2, wide)
+        (lanes, *_) = [shared.buckets[16] for shared in model._inputs.values()]
+        room = lanes.widened
+
+        def no_room(at: int, count: int) -> NoReturn:
+            raise RuntimeError("out of memory")
+
+        lanes.widened = no_room
+        with pytest.raises(RuntimeError, match="out of memory"):
+            model.put(3, KEY)
+        for slot, adapter in enumerate((QUERY, wide), 1):
+            check(model, slot, adapter)
+        lanes.widened = room
+        model.put(3, KEY)
+        for slot, adapter in enumerate((QUERY, wide, KEY), 1):
             check(model, slot, adapter)
 
     def test_logits_by_layer_are_the_logits(self) -> None:
