@@ -28,6 +28,7 @@ class Files:
     path: Path = Path()
     dora: bool = False
     factors: tuple[str, ...] = ("q_proj",)
+    targets: tuple[str, ...] = ("q_proj",)
 
 
 PIECES = 3
