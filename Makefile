@@ -4,8 +4,8 @@ PYTHON ?= python3
 # make run CONFIG=my.yaml serves another fleet than ./adapters.yaml
 CONFIG ?= adapters.yaml
 BIN := .venv/bin
-# two files of tests at a time: one leaves a core idle half the time
-TOGETHER := -n 2 --dist loadfile
+# two files of tests at a time, each with one thread of BLAS: one alone leaves a core idle
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 SOURCES := gateway router worker wire fleet demo bench tests
 
 .PHONY: run test check format test-all soak bench router train clean help
@@ -24,7 +24,7 @@ run: .venv/.runtime
 	@exec $(BIN)/ailiance serve --config $(CONFIG) --port $(PORT)
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -q $(TOGETHER)
+	$(PYTEST)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check $(SOURCES)
@@ -37,7 +37,7 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix $(SOURCES)
 
 test-all: .venv/.dev .venv/.train .venv/.evals
-	$(BIN)/python -m pytest -q $(TOGETHER) -m "not soak"
+	$(PYTEST) -m "not soak"
 
 soak: .venv/.dev
 	$(BIN)/python -m pytest -q -m soak
