@@ -179,11 +179,7 @@ class Paging:
             self._table.unlock(_digest(row.version), time.monotonic())
             self._drop_unwanted_put(row)
         for digest in _needs([row]):
-            self._bound[digest] -= 1
-            if not self._bound[digest]:
-                del self._bound[digest]
-                if digest in self._retired:
-                    self._forget(digest)
+            self._unbind(digest)
 
     def load(self, files: AdapterFiles, *, pinned: bool = False) -> AdapterVersion:
         """``loading`` at once."""
@@ -199,16 +195,21 @@ class Paging:
             raise SourceError(
                 files.name, f"its {files.nbytes} bytes do not fit into memory_bytes; raise that"
             )
-        self._retired.discard(digest)
-        if self._table.slot_of(digest) is None and self._table.has_free:
-            slot = self._table.take(digest, time.monotonic())
-            # or it may leave before it has come
-            self._table.lock(digest, time.monotonic())
-            yield from self._putting_proved(files, slot)
-            self._table.unlock(digest, time.monotonic())
-        elif digest not in self._effects:
-            yield from self._putting_proved(files, self._slots + 1)
-            self._leave(digest, self._slots + 1)
+        # as rows do: what no name means any more stays, too, until it is known to have one
+        self._bound[digest] += 1
+        try:
+            if self._table.slot_of(digest) is None and self._table.has_free:
+                slot = self._table.take(digest, time.monotonic())
+                # or it may leave before it has come
+                self._table.lock(digest, time.monotonic())
+                yield from self._putting_proved(files, slot)
+                self._table.unlock(digest, time.monotonic())
+            elif digest not in self._effects:
+                yield from self._putting_proved(files, self._slots + 1)
+                self._leave(digest, self._slots + 1)
+            self._retired.discard(digest)
+        finally:
+            self._unbind(digest)
         out = self._is_crowded or self._table.slot_of(digest) is None
         if out and files.nbytes <= self._room_bytes():
             self._host.keep(files)
@@ -258,6 +259,13 @@ class Paging:
                     "them: ask for fewer tokens",
                     param="max_tokens",
                 )
+
+    def _unbind(self, digest: str) -> None:
+        self._bound[digest] -= 1
+        if not self._bound[digest]:
+            del self._bound[digest]
+            if digest in self._retired:
+                self._forget(digest)
 
     def _lacks(self, row: Row) -> set[str]:
         in_slot = self._table.slot_of(_digest(row.version)) is not None

@@ -61,6 +61,21 @@ class TestALoadThatFailsWhileRowsWaitForItsContent:
         assert world.model.slots == {}
         assert world.host.nbytes == 0
 
+    def test_and_it_goes_with_them_if_no_name_means_it(self) -> None:
+        world = one_free_slot()
+        pieces = loading(world, "b-too", "b-1")
+        world.submit("b")
+        row = world.admit(placed=False)
+        assert row is not None
+        world.registry.remove("b")
+        with pytest.raises(MemoryError):
+            pieces.throw(MemoryError("no memory"))
+        world.paging.place([], math.inf)
+        assert world.model.slots == {row.slot: ("b-1",)}
+        world.end(row)
+        assert world.model.slots == {}
+        assert world.host.nbytes == 0
+
     def test_or_leave(self) -> None:
         world = one_free_slot()
         pieces = loading(world, "b-too", "b-1")
