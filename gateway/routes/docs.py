@@ -1,6 +1,6 @@
 """``GET /openapi.json`` and ``/docs``: what this API is, for programs and for people.
 
-Both are made once, on the first request for either; names of a fleet's bases don't change.
+Both are made on the first request for either, and again once the names that they show are others.
 """
 
 import asyncio
@@ -33,6 +33,8 @@ _PAGE_HEADERS = {
 class Documents:
     """As they are sent; ``page`` has ``ORIGIN`` where the address of the gateway belongs."""
 
+    served: Served
+    """The names that they show."""
     openapi: bytes
     page: str
 
@@ -68,14 +70,14 @@ def served_of(fleet: Fleet, names: Names) -> Served:
 def make(served: Served) -> Documents:
     """Both, in about 0.1 s."""
     found = document(served)
-    return Documents(json.dumps(found, ensure_ascii=False).encode(), page(found))
+    return Documents(served, json.dumps(found, ensure_ascii=False).encode(), page(found))
 
 
 async def _documents(request: Request) -> Documents:
     state = request.app.state
+    gateway: Gateway = state.gateway
+    served = served_of(gateway.fleet, gateway.names)
     made: Documents | None = getattr(state, "documents", None)
-    if made is None:
-        gateway: Gateway = state.gateway
-        served = served_of(gateway.fleet, gateway.names)
+    if made is None or made.served != served:
         made = state.documents = await asyncio.to_thread(make, served)
     return made

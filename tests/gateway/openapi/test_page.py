@@ -12,7 +12,7 @@ import pytest
 
 from gateway.openapi.page import ORIGIN, POLICY, page
 from gateway.openapi.reading import rows
-from tests.gateway.harness import Setup, run
+from tests.gateway.harness import Setup, make_fleet, run
 from tests.gateway.openapi.made import DOCUMENT, SCHEMAS, body_validator, operations
 
 PAGE = page(DOCUMENT)
@@ -129,6 +129,26 @@ def test_both_are_served(setup):
         assert shown.headers["content-type"] == "text/html; charset=utf-8"
         assert shown.headers["content-security-policy"] == POLICY
         assert shown.text == PAGE.replace(ORIGIN, setup.url)
+
+    run(setup, test)
+
+
+def test_both_are_of_the_fleet_that_is_served_now(setup):
+    async def test(client):
+        async def told():
+            document = (await client.get("/openapi.json")).json()
+            return document, (await client.get("/docs")).text
+
+        before, page_before = await told()
+        assert "fresh" not in json.dumps(before)
+        setup.gateway.use_fleet(make_fleet(default_base="devstral", aliases={"fresh": "ailiance"}))
+        after, page_after = await told()
+        names = json.dumps(after)
+        assert '"fresh"' in names
+        assert "gpt-4o" not in names
+        assert page_after == page(after).replace(ORIGIN, setup.url) != page_before
+        setup.gateway.use_fleet(make_fleet())
+        assert await told() == (before, page_before)
 
     run(setup, test)
 
