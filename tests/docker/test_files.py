@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway import cli as gateway_cli
 from tests.docker.panels import ROOT, load_dashboard, queries
 from wire import errors
 
@@ -104,6 +105,26 @@ def test_compose_builds_this_dockerfile_and_publishes_on_loopback_only():
         assert "build" in service or re.search(r":v?\d+\.\d+", service["image"])
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         assert set(service.get("depends_on", [])) <= set(services)
+
+
+def test_the_admin_key_is_a_secret_that_serve_reads():
+    added = yaml.safe_load((DOCKER / "compose.admin.yaml").read_text())
+    assert set(added) == {"services", "secrets"}
+    assert set(added["services"]) == {"gateway"} <= set(compose()["services"])
+    gateway = added["services"]["gateway"]
+    assert set(gateway) == {"command", "secrets"}
+    # the image's command is replaced: all of it, and the key
+    command = gateway["command"]
+    own = yaml.safe_load(dict(instructions())["CMD"])
+    assert command[: len(own)] == own
+    options = gateway_cli._parser().parse_args(command)
+    [secret] = gateway["secrets"]
+    assert options.admin_key_file == Path("/run/secrets") / secret
+    # without the file's name Compose refuses to start; no key stands in the files
+    assert set(added["secrets"]) == {secret}
+    assert set(added["secrets"][secret]) == {"file"}
+    assert re.fullmatch(r"\$\{AILIANCE_ADMIN_KEY_FILE:\?[^}]+\}", added["secrets"][secret]["file"])
+    assert gateway_cli.admin_cli.VARIABLE not in str(compose())
 
 
 def test_prometheus_and_grafana_look_at_services_of_compose():
