@@ -19,7 +19,7 @@ from gateway.admin.key import KeyFault
 from gateway.cards import cli as cards_cli
 from gateway.evaluate import cli as evaluate_cli
 from gateway.routers import load_router, unrouted_warnings
-from gateway.routing import plan_route
+from gateway.routing import Judged, plan_route
 from router import cli as router_cli
 from router.errors import RouterError
 from router.explaining import explain, lines
@@ -207,7 +207,7 @@ def _route(options: argparse.Namespace) -> int:
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
     router = load_router(fleet)
     decision = router.classify([("user", text)])
-    route = plan_route(Auto(None), decision, fleet, date.today())
+    route = plan_route(Auto(None), decision, Judged(fleet, date.today()))
     scores = sorted(decision.scores.items(), key=lambda item: -item[1])[:5]
     facts = [
         ("model", Names(fleet).public(route.base, route.adapter)),

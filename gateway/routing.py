@@ -1,7 +1,7 @@
 """Where a request goes: name, router's decision and fleet -> route. Pure: no I/O, no clock.
 
-1. An explicit name is final. Where its adapter is quarantined, or its evidence does not meet
-   its rule, the route carries a warning that says so.
+1. An explicit name is final. Where its adapter, or one that a composition adds to its base, is
+   quarantined, or its evidence does not meet its rule, the route carries a warning that says so.
 2. The router abstained: the base with no adapter, and the router's reason.
 3. The domain has an adapter on an allowed base that is active and meets its rule: that adapter.
 4. It has active ones there, none of which meets its rule: the base of the first with no
@@ -13,15 +13,19 @@ Allowed bases are the one of ``prefix-base-auto``, or all. Among several adapter
 domain (on different bases) the first of the file wins.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 
 from fleet.evidence.judge import Unmet, unmet
 from fleet.names import Auto, Explicit, Names, Target
-from fleet.schema import Adapter, Fleet
+from fleet.schema import Fleet
 from router.decision import Decision, Reason
 from wire.errors import InvalidRequest, ModelNotFound
+
+Digests = Mapping[tuple[str, str], str]
+"""(base, adapter) -> SHA-256 of the content that is served, as far as workers told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,34 @@ class Route:
     domain: str | None = None
     confidence: float | None = None
     warning: str | None = None
-    """What speaks against the adapter that was asked for by name: one line of any text."""
+    """What speaks against the adapters that were asked for by name: one line of any text."""
     lacking: Lacking | None = None
     """With reason ``evidence``: what was missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A fleet, and what its evidence is judged by.
+
+    ``today`` None: results of any age count. An adapter without digest: of any version.
+    """
+
+    fleet: Fleet
+    today: date | None = None
+    digests: Digests = field(default_factory=dict[tuple[str, str], str])
+
+    def unmet(self, name: str) -> Unmet | None:
+        """The rule of an adapter that its results don't meet."""
+        adapter = self.fleet.adapters[name]
+        return unmet(self.fleet, adapter, self.today, self.digests.get((adapter.base, name)))
+
+    def warning(self, name: str) -> str | None:
+        """Why an adapter is never chosen automatically, in one line; None: it may be."""
+        adapter = self.fleet.adapters[name]
+        if adapter.status == "quarantined":
+            return f"quarantined: {' '.join((adapter.reason or '').split())}"
+        lacks = self.unmet(name)
+        return None if lacks is None else f"evidence: {lacks.found}"
 
 
 def find_target(names: Names, fleet: Fleet, model: str, adapters: str | None) -> Target:
@@ -76,29 +105,35 @@ def find_target(names: Names, fleet: Fleet, model: str, adapters: str | None) ->
 
 
 def plan_route(
-    target: Target, decision: Decision | None, fleet: Fleet, today: date | None = None
+    target: Target,
+    decision: Decision | None,
+    judged: Judged,
+    parts: Iterable[str] = (),
 ) -> Route:
     """The route of a target; ``decision`` is needed for automatic names only.
 
-    ``today`` None: evidence of any age counts.
+    ``parts``: adapters that a composition adds to the base of an explicit name.
     """
     if isinstance(target, Explicit):
-        adapter = fleet.adapters.get(target.adapter or "")
-        warning = warning_of(fleet, adapter, today) if adapter is not None else None
+        if target.adapter is not None:
+            warning = judged.warning(target.adapter)
+        else:
+            warning = _warning_of_parts(target.base, parts, judged)
         return Route(target.base, target.adapter, "explicit", warning=warning)
     assert decision is not None
-    return _plan_auto(target, decision, fleet, today)
+    return _plan_auto(target, decision, judged)
 
 
-def warning_of(fleet: Fleet, adapter: Adapter, today: date | None = None) -> str | None:
-    """Why an adapter is never chosen automatically, in one line; None: it may be."""
-    if adapter.status == "quarantined":
-        return f"quarantined: {' '.join((adapter.reason or '').split())}"
-    lacks = unmet(fleet, adapter, today)
-    return None if lacks is None else f"evidence: {lacks.found}"
+def _warning_of_parts(base: str, parts: Iterable[str], judged: Judged) -> str | None:
+    """``power: quarantined: loops; law: evidence: ...``; None: nothing speaks against any."""
+    known = judged.fleet.adapters_of(base)
+    found = [(name, judged.warning(name)) for name in parts if name in known]
+    lines = [f"{name}: {warning}" for name, warning in found if warning is not None]
+    return "; ".join(lines) or None
 
 
-def _plan_auto(target: Auto, decision: Decision, fleet: Fleet, today: date | None) -> Route:
+def _plan_auto(target: Auto, decision: Decision, judged: Judged) -> Route:
+    fleet = judged.fleet
     bare_base = target.base or fleet.fallback_base
     domain, confidence = decision.domain, decision.confidence
     if domain is None:
@@ -112,7 +147,7 @@ def _plan_auto(target: Auto, decision: Decision, fleet: Fleet, today: date | Non
     for name, adapter in serving:
         if adapter.status != "active":
             continue
-        lacks = unmet(fleet, adapter, today)
+        lacks = judged.unmet(name)
         if lacks is None:
             return Route(adapter.base, name, decision.reason, domain, confidence)
         lacking.append((adapter.base, Lacking(name, lacks)))

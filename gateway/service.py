@@ -14,7 +14,7 @@ from gateway.metrics import Metrics
 from gateway.provenance import Asked
 from gateway.relay import OpenStreams
 from gateway.responses.store import Store
-from gateway.routing import Route, find_target, plan_route
+from gateway.routing import Judged, Route, find_target, plan_route
 from gateway.upstream import Upstream
 from gateway.worker_state import Phase
 from router.decision import Decision, Topic
@@ -87,6 +87,8 @@ class Gateway:
     store: Store | None = None
     """Of responses; None: none are kept."""
     started_at: int = field(default_factory=lambda: int(time()))
+    digests: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """(base, adapter) -> SHA-256 of the content, as its worker told; ``Administration`` writes."""
 
     def __post_init__(self) -> None:
         self.streams = OpenStreams(self.limits.ping_s)
@@ -107,7 +109,8 @@ class Gateway:
         """
         target = find_target(self.names, self.fleet, parsed.model, parsed.adapters)
         if not isinstance(target, Auto):
-            return Routed(plan_route(target, None, self.fleet, date.today()))
+            parts = [part.id for part in parsed.lora or () if part.scale]
+            return Routed(plan_route(target, None, self.judged(), parts))
         if parsed.lora is not None:
             raise InvalidRequest(
                 f"'{parsed.model}' chooses adapters by itself, and lora composes them on a base "
@@ -119,8 +122,12 @@ class Gateway:
         decision = await self._classify(router, turns_of(parsed), earlier)
         if session is not None and not isinstance(parsed, RouteRequest):
             self.sessions.keep(session, decision.topic, now_s())
-        route = plan_route(target, decision, self.fleet, date.today())
+        route = plan_route(target, decision, self.judged())
         return Routed(route, Classified(router, earlier, decision))
+
+    def judged(self) -> Judged:
+        """The fleet, and what its evidence is judged by now."""
+        return Judged(self.fleet, date.today(), self.digests)
 
     def use_router(self, router: Classifier) -> None:
         """Classify with ``router`` from now on; requests under way keep the former one."""

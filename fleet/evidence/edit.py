@@ -74,6 +74,8 @@ def as_yaml(result: Evaluation) -> str:
         fields["n"] = str(result.n)
     if not result.higher_is_better:
         fields["higher_is_better"] = "false"
+    if result.digest is not None:
+        fields["digest"] = _word(result.digest)
     return "{" + ", ".join(f"{key}: {value}" for key, value in fields.items()) + "}"
 
 

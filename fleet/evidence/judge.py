@@ -1,4 +1,5 @@
-"""Whether an adapter's results meet its rule. Pure: what day it is comes in as an argument."""
+"""Whether an adapter's results meet its rule. Pure: what day it is, and which version of the
+adapter is served, come in as arguments."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -18,15 +19,18 @@ class Unmet:
     """Why, in words: ``humaneval 0.853 < base 0.870``."""
 
 
-def unmet(fleet: Fleet, adapter: Adapter, today: date | None = None) -> Unmet | None:
+def unmet(
+    fleet: Fleet, adapter: Adapter, today: date | None = None, digest: str | None = None
+) -> Unmet | None:
     """What keeps an adapter from being chosen; None: nothing, or there is no rule.
 
-    ``today`` None: results of any age count.
+    ``today`` None: results of any age count. ``digest``: of the version that is served; None:
+    not known, results of any version count.
     """
     text = rule_of(fleet, adapter)
     if text is None:
         return None
-    results = _Results(adapter, today, fleet.evidence.max_age_days)
+    results = _Results(adapter, digest, today, fleet.evidence.max_age_days)
     faults = _faults(parse_rule(text), results)
     return Unmet(text, "; ".join(dict.fromkeys(faults))) if faults else None
 
@@ -36,9 +40,12 @@ def rule_of(fleet: Fleet, adapter: Adapter) -> str | None:
     return adapter.serve_if if adapter.serve_if is not None else fleet.evidence.serve_if
 
 
-def newest(adapter: Adapter, benchmark: str) -> Evaluation | None:
-    """The result that counts: the newest; of one day the last of the file."""
-    found = [each for each in adapter.evaluation if each.benchmark == benchmark]
+def newest(adapter: Adapter, benchmark: str, digest: str | None = None) -> Evaluation | None:
+    """The result that counts: the newest; of one day the last of the file.
+
+    None of another version than ``digest`` does.
+    """
+    found = [each for each in _of(adapter, benchmark) if each.is_of(digest) is not False]
     return max(reversed(found), key=lambda each: each.date, default=None)
 
 
@@ -58,22 +65,36 @@ def wrong_way(fleet: Fleet, adapter: Adapter) -> str | None:
     return None
 
 
+def _of(adapter: Adapter, benchmark: str) -> list[Evaluation]:
+    return [each for each in adapter.evaluation if each.benchmark == benchmark]
+
+
 @dataclass(frozen=True, slots=True)
 class _Results:
     adapter: Adapter
+    digest: str | None
     today: date | None
     age_days: int | None
 
     def fault(self, asked: Comparison) -> str | None:
         """Why a comparison does not hold; None: it does."""
-        result = newest(self.adapter, asked.benchmark)
+        result = newest(self.adapter, asked.benchmark, self.digest)
         if result is None:
-            return f"{asked.benchmark}: no result"
+            return f"{asked.benchmark}: {self._missing(asked.benchmark)}"
         if self._is_old(result):
             return (
                 f"{asked.benchmark}: the result of {result.date} is older than {self.age_days} days"
             )
         return _compare(asked, result)
+
+    def _missing(self, benchmark: str) -> str:
+        other = newest(self.adapter, benchmark)
+        if other is None or other.digest is None:
+            return "no result"
+        return (
+            f"the result of {other.date} is of another version ({other.digest[:12]}, served is "
+            f"{(self.digest or '')[:12]})"
+        )
 
     def _is_old(self, result: Evaluation) -> bool:
         if self.today is None or self.age_days is None:

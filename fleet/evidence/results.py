@@ -1,11 +1,28 @@
 """The keys of the fleet file that evidence has: results of an adapter, the rule for all."""
 
+import re
 from datetime import date
 from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fleet.evidence.rule import RESERVED, is_benchmark, parse_rule
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def is_digest(text: str) -> bool:
+    """Whether it is a SHA-256 as workers report it."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def _check_digest(text: str) -> str:
+    if not is_digest(text):
+        raise ValueError(
+            "the adapter's whole SHA-256, 64 lower-case hexadecimal digits; GET /v1/adapters and "
+            "'ailiance check' tell it"
+        )
+    return text
 
 
 def _check_benchmark(name: str) -> str:
@@ -52,6 +69,12 @@ class Evaluation(BaseModel):
     n: Annotated[int, Field(ge=1, strict=True)] | None = None
     """How many examples were measured."""
     higher_is_better: Annotated[bool, Field(strict=True)] = True
+    digest: Annotated[str, AfterValidator(_check_digest)] | None = None
+    """SHA-256 of the adapter's content that was measured; None: not known, any will do."""
+
+    def is_of(self, served: str | None) -> bool | None:
+        """Whether it was measured on the version ``served`` (its digest); None: not known."""
+        return None if self.digest is None or served is None else self.digest == served
 
 
 Evaluations = Annotated[tuple[Evaluation, ...], BeforeValidator(_check_list)]

@@ -12,6 +12,7 @@ from fleet.evidence.judge import unmet
 from fleet.schema import Adapter, Fleet
 from gateway.admin import workers
 from gateway.admin.administration import Administration
+from gateway.cards.facts import results_of
 from wire.errors import InvalidRequest
 
 WORKERS_OWN = (
@@ -63,8 +64,9 @@ async def adapters(admin: Administration) -> list[Facts]:
 def _one(
     fleet: Fleet, name: str, adapter: Adapter, told: Told, admin: Administration, today: date
 ) -> Facts:
-    lacks = unmet(fleet, adapter, today)
     facts, state = _worker(fleet, name, adapter, told)
+    digest = _digest(facts) or admin.gateway.digests.get((adapter.base, name))
+    lacks = unmet(fleet, adapter, today, digest)
     return {
         "name": name,
         "object": "adapter",
@@ -76,9 +78,14 @@ def _one(
         "status": adapter.status,
         "reason": adapter.reason,
         "evidence": None if lacks is None else {"rule": lacks.rule, "found": lacks.found},
-        "evaluation": [each.model_dump(mode="json") for each in adapter.evaluation],
+        "evaluation": results_of(adapter, digest),
         "state": state,
     } | {key: facts.get(key) for key in WORKERS_OWN}
+
+
+def _digest(facts: Facts) -> str | None:
+    told = facts.get("digest")
+    return told if isinstance(told, str) else None
 
 
 def _worker(fleet: Fleet, name: str, adapter: Adapter, told: Told) -> tuple[Facts, str]:

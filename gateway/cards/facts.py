@@ -14,8 +14,10 @@ from gateway.cards.shelf import Shelf, source_of
 from gateway.upstream import Upstream
 
 
-def facts_of(fleet: Fleet, target: Target, card: Card | None) -> dict[str, Any]:
-    """All but the digest; null where nothing states it."""
+def facts_of(
+    fleet: Fleet, target: Target, card: Card | None, digest: str | None = None
+) -> dict[str, Any]:
+    """All of it; null where nothing states it. ``digest``: what the worker reports."""
     source = source_of(fleet, target)
     is_one = isinstance(target, Explicit)
     adapter = fleet.adapters[target.adapter] if is_one and target.adapter else None
@@ -23,16 +25,26 @@ def facts_of(fleet: Fleet, target: Target, card: Card | None) -> dict[str, Any]:
         "license": card.license if card else None,
         "base_model": fleet.bases[target.base].model.partition("@")[0] if is_one else None,
         "revision": source.partition("@")[2] if source and is_hub_id(source) else None,
-        "digest": None,
-        "evaluation": _evaluation(adapter, card),
+        "digest": digest,
+        "evaluation": _evaluation(adapter, card, digest),
         "risk_class": card.risk_class if card else None,
     }
 
 
-def _evaluation(adapter: Adapter | None, card: Card | None) -> dict[str, Any] | None:
+def results_of(adapter: Adapter, digest: str | None) -> list[dict[str, Any]]:
+    """The results in the fleet file; ``of_this_version``: null where that is not known."""
+    return [
+        each.model_dump(mode="json") | {"of_this_version": each.is_of(digest)}
+        for each in adapter.evaluation
+    ]
+
+
+def _evaluation(
+    adapter: Adapter | None, card: Card | None, digest: str | None
+) -> dict[str, Any] | None:
     """``card``: what the card states. ``fleet``: the results in the fleet file."""
     stated = card.evaluation.model_dump(mode="json") if card and card.evaluation else None
-    results = [each.model_dump(mode="json") for each in adapter.evaluation] if adapter else []
+    results = results_of(adapter, digest) if adapter else []
     return {"card": stated, "fleet": results} if stated or results else None
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from fleet.evidence.results import Evaluation
+from fleet.evidence.results import Evaluation, is_digest
 from gateway.evaluate.figures import Figure
 from gateway.evaluate.measure import Measured
 
@@ -41,8 +41,11 @@ def as_json(measured: Measured, source: str) -> dict[str, Any]:
 
 
 def results(measured: Measured, name: str, source: str, today: date) -> list[Evaluation]:
-    """For the fleet file: exact match under ``name``, perplexity under ``name_perplexity``."""
-    figures = measured.figures
+    """For the fleet file: exact match under ``name``, perplexity under ``name_perplexity``.
+
+    They hold for the version that was measured, where its server told a digest.
+    """
+    figures, digest = measured.figures, measured.adapter_digest
     found = [(name, figures.exact_match), (f"{name}_perplexity", figures.perplexity)]
     return [
         Evaluation(
@@ -53,6 +56,7 @@ def results(measured: Measured, name: str, source: str, today: date) -> list[Eva
             source=source,
             n=figures.n,
             higher_is_better=figure.higher_is_better,
+            digest=digest if digest and is_digest(digest) else None,
         )
         for benchmark, figure in found
         if math.isfinite(figure.base) and math.isfinite(figure.adapter)

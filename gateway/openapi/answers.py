@@ -27,7 +27,10 @@ class Lacking(BaseModel):
     found: str = Field(description="What does not hold, such as `humaneval 0.853 < base 0.870`.")
 
 
-WARNING = "What speaks against the adapter asked for by name: quarantine, or its evidence."
+WARNING = (
+    "What speaks against the adapter asked for by name, or against parts of `lora` by their names: "
+    "quarantine, or its evidence."
+)
 
 
 class Ailiance(BaseModel):

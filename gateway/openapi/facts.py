@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from fleet.cards import Card
 from fleet.cards.model import CardEvaluation
+from fleet.evidence.results import Evaluation
 from gateway.openapi.answers import WARNING, Lacking
 from gateway.worker_state import Phase
 from router.decision import Reason
@@ -35,9 +36,18 @@ class Model(BaseModel):
     max_model_len: int | None = Field(description="Context in tokens; null while not known.")
 
 
+class FleetResult(Evaluation):
+    """A result in the fleet file; docs/evidence.md has the keys."""
+
+    of_this_version: bool | None = Field(
+        description="Whether its `digest` is that of the adapter served; null where one of the two "
+        "is not known. `false`: it does not count for a rule."
+    )
+
+
 class ModelEvaluation(BaseModel):
     card: CardEvaluation | None = Field(description="What the card states.")
-    fleet: list[dict[str, Any]] = Field(description="The results in the fleet file.")
+    fleet: list[FleetResult] = Field(description="The results in the fleet file.")
 
 
 class ModelDetails(Model):
@@ -89,7 +99,7 @@ class AdapterFacts(BaseModel):
     evidence: dict[str, str] | None = Field(
         description="The `rule` that its results don't meet, and what was `found`."
     )
-    evaluation: list[dict[str, Any]] = Field(description="The results in the fleet file.")
+    evaluation: list[FleetResult] = Field(description="The results in the fleet file.")
     state: Literal["loaded", "missing", "unknown", "external"] = Field(
         description="By its worker, now; `unknown`: it does not answer; `external`: it is none of "
         "ours, and is not asked."

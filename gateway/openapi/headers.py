@@ -87,7 +87,8 @@ HEADERS: dict[str, Schema] = {
         "`out_of_domain`, `low_confidence`, `ambiguous`."
     ),
     "x-ailiance-warning": _header(
-        "What speaks against the adapter asked for by name: `quarantined: ...`, `evidence: ...`."
+        "What speaks against the adapter asked for by name: `quarantined: ...`, `evidence: ...`; "
+        "of parts of `lora`: `NAME: quarantined: ...; NAME: evidence: ...`."
     ),
     "x-ailiance-overhead-ms": _header("Milliseconds that the gateway itself took."),
     "cache-control": _header("`no-cache`: streams must not be stored."),

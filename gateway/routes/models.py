@@ -41,7 +41,7 @@ async def get_model(request: Request) -> Response:
     if gateway.names.target(model) != target:
         # unloaded meanwhile
         raise ModelNotFound(f"The model '{model}' does not exist", param="model")
-    facts = facts_of(gateway.fleet, target, card) | {"digest": digest}
+    facts = facts_of(gateway.fleet, target, card, digest)
     return JSONResponse(_entry(gateway, model, target, lengths) | facts)
 
 

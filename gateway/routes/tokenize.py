@@ -19,7 +19,7 @@ from gateway.context import context_of
 from gateway.disconnect import unless_gone
 from gateway.exchange import INLINE_BYTES, PASSED_ON
 from gateway.routes.generate import read_request
-from gateway.routing import Route, find_target, plan_route
+from gateway.routing import Route, find_target
 from gateway.service import Gateway
 from gateway.upstream import Upstream
 from wire.errors import InvalidRequest, UpstreamFailed
@@ -46,7 +46,7 @@ def plan_tokenizer(names: Names, fleet: Fleet, model: str | None) -> Route:
     """
     target = Auto(None) if model is None else find_target(names, fleet, model, None)
     if isinstance(target, Explicit):
-        return plan_route(target, None, fleet)
+        return Route(target.base, target.adapter, "explicit")
     if target.base is None and len(fleet.bases) > 1:
         what = "no model is named" if model is None else f"'{model}' may go to any base"
         bases = ", ".join(names.public(base, None) for base in fleet.bases)

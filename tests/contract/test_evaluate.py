@@ -69,6 +69,7 @@ def test_an_adapter_beats_its_base_and_the_file_says_so(url, records, fleet):
     assert list(named) == ["electronics_few", "electronics_few_perplexity"]
     assert named["electronics_few"].adapter == pytest.approx(exact["adapter"], abs=1e-4)
     assert {(each.n, each.source) for each in results} == {(FEW, records.name)}
+    assert {each.digest for each in results} == {told["adapter"]["digest"]}
     after = fleet.read_text("utf-8")
     assert [line for line in before.splitlines() if line.startswith("#")] == [
         line for line in after.splitlines() if line.startswith("#")

@@ -24,13 +24,19 @@ def result(benchmark="humaneval", base=0.87, adapter=0.853, day=DAY, **more) -> 
     return Evaluation.model_validate(facts | {"source": "report.md"} | more)
 
 
-def found(rule: str, *results: Evaluation, today: date | None = None, **evidence) -> str | None:
+def found(
+    rule: str,
+    *results: Evaluation,
+    today: date | None = None,
+    served: str | None = None,
+    **evidence,
+) -> str | None:
     """What an adapter with these results lacks, in words."""
     adapter = {"base": "b", "source": "s", "evaluation": results, "serve_if": rule}
     bases = {"b": {"engine": "openai", "url": "http://b", "model": "m"}}
     fleet = {"version": 1, "bases": bases, "adapters": {"a": adapter}, "evidence": evidence}
     model = Fleet.model_validate(fleet)
-    lacks = unmet(model, model.adapters["a"], today)
+    lacks = unmet(model, model.adapters["a"], today, served)
     assert lacks is None or lacks.rule == rule
     return lacks and lacks.found
 
@@ -63,6 +69,46 @@ def found(rule: str, *results: Evaluation, today: date | None = None, **evidence
 def test_verdict(rule, words):
     seen = found(rule, result(), result("loss", 2.0, 1.5, higher_is_better=False))
     assert seen == words if words is None or not words.endswith("; ") else seen.startswith(words)
+
+
+ONE, OTHER = "1" * 64, "2" * 64
+OF_ANOTHER = (
+    "humaneval: the result of 2026-05-06 is of another version (222222222222, served is "
+    "111111111111)"
+)
+
+
+@pytest.mark.parametrize(
+    ("measured", "served", "words"),
+    [
+        (ONE, ONE, None),
+        (OTHER, ONE, OF_ANOTHER),
+        (OTHER, None, None),
+        (None, ONE, None),
+        (None, None, None),
+    ],
+)
+def test_a_result_holds_for_the_version_that_was_measured(measured, served, words):
+    of = result(adapter=0.9, digest=measured)
+    assert found("humaneval >= base", of, served=served) == words
+    assert found("humaneval >= base or always", of, served=served) is None
+
+
+def test_what_is_of_another_version_hides_no_other_result():
+    older = result(adapter=0.8, day=date(2026, 5, 1))
+    newer = result(adapter=0.9, digest=OTHER)
+    assert found("humaneval >= base", older, newer) is None
+    for count, served in (((older, newer), ONE), ((newer, older), ONE)):
+        assert found("humaneval >= base", *count, served=served) == "humaneval 0.800 < base 0.870"
+    assert found("humaneval >= base", older, newer, served=OTHER) is None
+    assert newer.is_of(ONE) is False
+    assert (newer.is_of(OTHER), newer.is_of(None), older.is_of(ONE)) == (True, None, None)
+
+
+@pytest.mark.parametrize("digest", ["1" * 63, "1" * 65, "A" * 64, "g" * 64, "", "1" * 64 + "\n", 7])
+def test_a_digest_is_a_whole_sha_256(digest):
+    with pytest.raises(ValueError, match=r"64 lower-case|valid string"):
+        result(digest=digest)
 
 
 def test_numbers_are_those_that_are_written():
@@ -282,6 +328,7 @@ results_of_all_kinds = st.builds(
     source=st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Co"]), min_size=1),
     n=st.none() | st.integers(1, 10**9),
     higher_is_better=st.booleans(),
+    digest=st.none() | st.text("0123456789abcdef", min_size=64, max_size=64),
 )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fleet.evidence.judge import Unmet
 from fleet.names import Auto, Explicit, Names
 from gateway.provenance import MAX_WARNING, header_text
-from gateway.routing import Lacking, Route, find_target, plan_route
+from gateway.routing import Judged, Lacking, Route, find_target, plan_route
 from router.decision import Decision
 from tests.gateway.harness import FLEET, make_fleet
 from wire.errors import InvalidRequest, ModelNotFound
@@ -69,7 +69,7 @@ def decided(domain: str | None, reason: str = "classified") -> Decision:
     ],
 )
 def test_route(target, decision, route):
-    assert plan_route(target, decision, FLEET_OBJECT) == route
+    assert plan_route(target, decision, Judged(FLEET_OBJECT)) == route
 
 
 def test_active_adapter_elsewhere_wins_over_a_quarantined_one():
@@ -77,8 +77,8 @@ def test_active_adapter_elsewhere_wins_over_a_quarantined_one():
         "power2": {"base": "devstral", "source": "demo/p2", "domain": "power"}
     }
     fleet = make_fleet(adapters=adapters)
-    assert plan_route(Auto(None), decided("power"), fleet).adapter == "power2"
-    assert plan_route(Auto("apertus"), decided("power"), fleet).reason == "quarantined"
+    assert plan_route(Auto(None), decided("power"), Judged(fleet)).adapter == "power2"
+    assert plan_route(Auto("apertus"), decided("power"), Judged(fleet)).reason == "quarantined"
 
 
 RULE = "humaneval >= base"
@@ -97,14 +97,16 @@ def test_evidence_that_is_met_changes_nothing():
     fleet = make_fleet(adapters=measured("python", adapter=0.87))
     for target in (Auto(None), Explicit("devstral", "python")):
         decision = decided("python")
-        assert plan_route(target, decision, fleet) == plan_route(target, decision, FLEET_OBJECT)
+        assert plan_route(target, decision, Judged(fleet)) == plan_route(
+            target, decision, Judged(FLEET_OBJECT)
+        )
 
 
 @pytest.mark.parametrize("base", [None, "devstral"])
 def test_an_adapter_worse_than_its_base_is_not_chosen(base):
     fleet = make_fleet(adapters=measured("python"))
     lacking = Lacking("python", Unmet(RULE, FOUND))
-    assert plan_route(Auto(base), decided("python"), fleet) == Route(
+    assert plan_route(Auto(base), decided("python"), Judged(fleet)) == Route(
         "devstral", None, "evidence", "python", 0.9, lacking=lacking
     )
     assert lacking.body() == {"adapter": "python", "rule": RULE, "found": FOUND}
@@ -112,25 +114,27 @@ def test_an_adapter_worse_than_its_base_is_not_chosen(base):
 
 def test_it_still_serves_by_name_and_says_so():
     fleet = make_fleet(adapters=measured("python"))
-    assert plan_route(Explicit("devstral", "python"), None, fleet) == Route(
+    assert plan_route(Explicit("devstral", "python"), None, Judged(fleet)) == Route(
         "devstral", "python", "explicit", warning=f"evidence: {FOUND}"
     )
-    assert plan_route(Explicit("devstral", None), None, fleet).warning is None
+    assert plan_route(Explicit("devstral", None), None, Judged(fleet)).warning is None
 
 
 def test_another_base_with_evidence_answers_instead():
     other = {"base": "apertus", "source": "demo/y2", "domain": "python"}
     adapters = measured("python") | {"python2": other}
-    route = plan_route(Auto(None), decided("python", "sticky"), make_fleet(adapters=adapters))
+    route = plan_route(
+        Auto(None), decided("python", "sticky"), Judged(make_fleet(adapters=adapters))
+    )
     assert (route.adapter, route.reason, route.lacking) == ("python2", "sticky", None)
     quarantined = adapters | {"python2": other | {"status": "quarantined", "reason": "loops"}}
-    route = plan_route(Auto(None), decided("python"), make_fleet(adapters=quarantined))
+    route = plan_route(Auto(None), decided("python"), Judged(make_fleet(adapters=quarantined)))
     assert (route.base, route.adapter, route.reason) == ("devstral", None, "evidence")
 
 
 def test_a_rule_for_all_stops_what_was_never_measured():
     fleet = make_fleet(evidence={"serve_if": RULE})
-    route = plan_route(Auto(None), decided("electronics"), fleet)
+    route = plan_route(Auto(None), decided("electronics"), Judged(fleet))
     assert route.lacking == Lacking("electronics", Unmet(RULE, "humaneval: no result"))
 
 
@@ -141,7 +145,7 @@ def test_evidence_ages_only_where_the_day_is_known():
         (date(2026, 6, 5), "classified"),
         (date(2026, 6, 6), "evidence"),
     ):
-        assert plan_route(Auto(None), decided("python"), fleet, today).reason == reason
+        assert plan_route(Auto(None), decided("python"), Judged(fleet, today)).reason == reason
 
 
 @pytest.mark.parametrize(
@@ -157,7 +161,7 @@ def test_evidence_ages_only_where_the_day_is_known():
 def test_a_warning_fits_a_header(reason, words):
     power = FLEET["adapters"]["power"] | {"reason": reason}
     fleet = make_fleet(adapters=FLEET["adapters"] | {"power": power})
-    warning = plan_route(Explicit("apertus", "power"), None, fleet).warning
+    warning = plan_route(Explicit("apertus", "power"), None, Judged(fleet)).warning
     assert warning == f"quarantined: {' '.join(reason.split())}"
     assert header_text(warning) == words
 
