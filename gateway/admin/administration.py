@@ -1,5 +1,6 @@
 """Adapters of a running gateway: one change at a time, on the worker first, then in the fleet.
 
+Only downloads come before a change's turn: they change nothing, and may take long.
 A name is served once its worker has proved the adapter, and is gone before its worker unloads it.
 The fleet file is the truth of what it names; what clients load stands beside it (``runtime``).
 Refuses to know HTTP of clients, and to read the fleet file.
@@ -12,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fleet.errors import SourceError
-from fleet.schema import Fleet
+from fleet.schema import Fleet, is_hub_id
 from gateway.admin import workers
 from gateway.admin.admission import admit, checked_source, outside, refused
-from gateway.admin.applying import Waiting, load_all, unload_all
+from gateway.admin.applying import Waiting, fetch_all, keep_digest, load_all, unload_all
 from gateway.admin.kept import Kept
 from gateway.admin.plan import Change, Refused, Unload, loading, plan_changes
 from gateway.admin.requests import MISSING, LoadAdapterRequest
@@ -67,13 +68,15 @@ class Administration:
 
     async def load(self, asked: LoadAdapterRequest) -> str:
         """What vLLM answers. Raises InvalidRequest, the worker's refusal, WorkerUnavailable."""
+        entry = await self._admitted(asked)
+        if is_hub_id(entry.source):
+            await workers.fetch(self.gateway.upstreams[entry.base], entry.name, entry.source)
         async with self._one_at_a_time:
-            try:
-                source = await self._checked(asked.lora_path)
-            except SourceError as error:
-                raise refused(f"lora_path: {error.message}", "lora_path") from None
-            entry = admit(asked, source, self._file, self._loaded)
-            await workers.load(self.gateway.upstreams[entry.base], entry.name, entry.source)
+            # again: others may have changed what it was admitted to
+            entry = await self._admitted(asked)
+            upstream = self.gateway.upstreams[entry.base]
+            told = await workers.load(upstream, entry.name, entry.source)
+            keep_digest(self.gateway.digests, (entry.base, entry.name), told)
             if entry.name not in self._file.adapters:
                 self._loaded[entry.name] = entry
                 self._forget_faults(entry.name)
@@ -105,22 +108,23 @@ class Administration:
 
     async def take_file(self, wanted: Fleet) -> Applied | Refused | Waiting:
         """Serve an edited fleet file: all of it, or nothing of it and the reason."""
+        upstreams = self.gateway.upstreams
+        planned = self._plan(wanted)
+        if not isinstance(planned, list):
+            return planned
+        if (fault := await fetch_all(upstreams, planned)) is not None:
+            return fault
         async with self._one_at_a_time:
-            own = {name: e for name, e in self._loaded.items() if name not in wanted.adapters}
-            merged = merge(wanted, own.values(), self._problems)
-            planned = plan_changes(self.gateway.fleet, merged.fleet)
-            if isinstance(planned, Refused):
+            # again: others may have changed what it was planned for
+            planned = self._plan(wanted)
+            if not isinstance(planned, list):
                 return planned
-            phases = self.gateway.phases
-            for base in loading(planned):
-                if phases.get(base, "ready") != "ready":
-                    return Waiting(f"the worker of base '{base}' is {phases[base]}")
             fault = await asyncio.to_thread(outside, planned, wanted.roots)
-            fault = fault or await load_all(self.gateway.upstreams, planned)
+            fault = fault or await load_all(upstreams, planned, self.gateway.digests)
             if fault is not None:
                 return fault
             self._file = wanted
-            if own != self._loaded:
+            if self._beside(wanted) != self._loaded:
                 self._drop_named_by(wanted)
                 await self._keep()
             # again: a worker that started meanwhile may have told of problems
@@ -128,11 +132,32 @@ class Administration:
             await self._unload(planned)
             return Applied(tuple(planned))
 
+    def _plan(self, wanted: Fleet) -> list[Change] | Refused | Waiting:
+        merged = merge(wanted, self._beside(wanted).values(), self._problems)
+        planned = plan_changes(self.gateway.fleet, merged.fleet)
+        if isinstance(planned, Refused):
+            return planned
+        for base in loading(planned):
+            phase = self.gateway.phases.get(base, "ready")
+            if phase != "ready":
+                return Waiting(f"the worker of base '{base}' is {phase}")
+        return planned
+
+    def _beside(self, file: Fleet) -> dict[str, RuntimeAdapter]:
+        """What clients loaded, and a fleet file does not name."""
+        return {name: e for name, e in self._loaded.items() if name not in file.adapters}
+
     async def restore(self, base: str, upstream: Upstream) -> None:
         """Load a worker's run-time adapters again, in order, before it is called ready.
 
-        Raises WorkerUnavailable where the worker goes meanwhile; another start begins anew.
+        What it has of the file by now is known afterwards. Raises WorkerUnavailable where the
+        worker goes meanwhile; another start begins anew.
         """
+        digests = self.gateway.digests
+        for key in [key for key in digests if key[0] == base]:
+            del digests[key]
+        found = await workers.digests(upstream)
+        digests.update({(base, name): digest for name, digest in found.items()})
         for entry in [each for each in self._loaded.values() if each.base == base]:
             if self._deaths[entry.name] >= MOST_DEATHS:
                 self._problems[entry.name] = (
@@ -147,7 +172,8 @@ class Administration:
         name = entry.name
         self._deaths[name] += 1  # until it has answered
         try:
-            await workers.load(upstream, name, await self._checked(entry.source))
+            told = await workers.load(upstream, name, await self._checked(entry.source))
+            keep_digest(self.gateway.digests, (entry.base, name), told)
         except WorkerUnavailable:
             raise
         except (AilianceError, SourceError) as error:
@@ -158,13 +184,20 @@ class Administration:
         if self._loaded.get(name) != entry:
             await workers.unload(upstream, name)
 
+    async def _admitted(self, asked: LoadAdapterRequest) -> RuntimeAdapter:
+        try:
+            source = await self._checked(asked.lora_path)
+        except SourceError as error:
+            raise refused(f"lora_path: {error.message}", "lora_path") from None
+        return admit(asked, source, self._file, self._loaded)
+
     async def _checked(self, path: str) -> str:
         return await asyncio.to_thread(checked_source, path, self._file.roots)
 
     async def _unload(self, planned: list[Change] | list[Unload]) -> None:
         if any(isinstance(change, Unload) for change in planned):
             await asyncio.sleep(self._grace_s)
-            await unload_all(self.gateway.upstreams, planned)
+            await unload_all(self.gateway.upstreams, planned, self.gateway.digests)
 
     def _merged(self) -> Merged:
         return merge(self._file, self._loaded.values(), self._problems)

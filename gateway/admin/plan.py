@@ -17,6 +17,7 @@ class Load:
     base: str
     name: str
     source: str
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Replace:
     name: str
     source: str
     former: str
+    pinned: bool = False
+    was_pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,12 @@ def plan_changes(served: Fleet, wanted: Fleet) -> list[Change] | Refused:
         return Refused(reason)
     before, after = _loaded(served), _loaded(wanted)
     changes: list[Change] = []
-    for (base, name), source in after.items():
+    for (base, name), (source, pinned) in after.items():
         former = before.get((base, name))
         if former is None:
-            changes.append(Load(base, name, source))
-        elif former != source:
-            changes.append(Replace(base, name, source, former))
+            changes.append(Load(base, name, source, pinned))
+        elif former != (source, pinned):
+            changes.append(Replace(base, name, source, former[0], pinned, former[1]))
     gone = [key for key in before if key not in after]
     return changes + [Unload(base, name) for base, name in gone]
 
@@ -64,7 +67,10 @@ def undo(change: Load | Replace) -> Change:
     """What makes the worker as it was before."""
     if isinstance(change, Load):
         return Unload(change.base, change.name)
-    return Replace(change.base, change.name, change.former, change.source)
+    return Replace(
+        *(change.base, change.name, change.former, change.source),
+        *(change.was_pinned, change.pinned),
+    )
 
 
 def loading(changes: list[Change]) -> list[str]:
@@ -82,10 +88,13 @@ def _needs_restart(served: Fleet, wanted: Fleet) -> str | None:
     return f"{' and '.join(changed)} changed; restart to serve it" if changed else None
 
 
-def _loaded(fleet: Fleet) -> dict[tuple[str, str], str]:
-    """What our workers hold: (base, name) -> source. Other servers are not asked to load."""
+def _loaded(fleet: Fleet) -> dict[tuple[str, str], tuple[str, bool]]:
+    """What our workers hold: (base, name) -> source, and whether it keeps its slot.
+
+    Other servers are not asked to load.
+    """
     return {
-        (adapter.base, name): source_of(fleet, adapter.source)
+        (adapter.base, name): (source_of(fleet, adapter.source), adapter.pinned)
         for name, adapter in fleet.adapters.items()
         if fleet.bases[adapter.base].engine == "mlx"
     }

@@ -75,21 +75,33 @@ class Taken:
 
     def fault(self, entry: RuntimeAdapter) -> str | None:
         """Why it can't be served under its name, with the mend; None: it can."""
-        bases = self._fleet.bases
-        if entry.base not in bases:
-            return f"there is no base '{entry.base}'; known: {', '.join(bases)}"
-        if bases[entry.base].engine != "mlx":
-            return (
-                f"base '{entry.base}' is served elsewhere; load the adapter there, and name it in "
-                "adapters.yaml"
-            )
-        if entry.name in bases:
+        if (fault := self._base_fault(entry.base)) is not None:
+            return fault
+        if entry.name in self._fleet.bases:
             return f"a base is named '{entry.name}'; choose another name"
         if entry.name in self._adapters:
             return f"another adapter is named '{entry.name}'; choose another name"
         public = self._names.public(entry.base, entry.name)
         if public in self._public:
             return f"something else is served as '{public}'; choose another name"
+        return None
+
+    def _base_fault(self, name: str) -> str | None:
+        bases = self._fleet.bases
+        if name not in bases:
+            return f"there is no base '{name}'; known: {', '.join(bases)}"
+        if bases[name].engine != "mlx":
+            return (
+                f"base '{name}' is served elsewhere; load the adapter there, and name it in "
+                "adapters.yaml"
+            )
+        pinned = sum(each.pinned for each in self._fleet.adapters_of(name).values())
+        if pinned >= bases[name].slots:
+            # it would wait for a slot for ever
+            return (
+                f"the fleet file pins adapters to all {bases[name].slots} slots of base '{name}'; "
+                "pin fewer there, or raise 'slots'"
+            )
         return None
 
     def domain_fault(self, entry: RuntimeAdapter) -> str | None:

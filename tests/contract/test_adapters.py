@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from tests.contract.processes import HOME, GatewayProcess, endless_fleet, wait_for
+from tests.worker.hub import COMMIT, Repository, _settings, hub_of
 
 DSP, EMC = (HOME / "demo" / "adapters" / name for name in ("dsp", "emc"))
 PYTHON = HOME / "demo" / "adapters" / "python"  # of another base
@@ -150,6 +152,79 @@ def test_it_outlives_a_killed_worker_and_a_restarted_gateway(site):
         assert gateway.unload().status_code == 200
     with site.running() as gateway:
         assert "ailiance-apertus-mine" not in gateway.names()
+
+
+class Held(dict[str, bytes]):
+    """Files of a hub that sends none of them yet."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__({file.name: file.read_bytes() for file in folder.iterdir()})
+        self.asked, self.go_on = Event(), Event()
+
+    def __getitem__(self, name: str) -> bytes:
+        self.asked.set()
+        assert self.go_on.wait(60)
+        return super().__getitem__(name)
+
+
+def test_a_slow_download_is_in_nobodys_way(site, monkeypatch):
+    files = Held(EMC)
+    with hub_of(Repository(files)) as port, ThreadPoolExecutor(1) as threads:
+        for key, value in _settings(port, site.folder / "hub").items():
+            monkeypatch.setenv(key, value)
+        with site.running() as gateway:
+            slow = threads.submit(gateway.load, f"org/tiny@{COMMIT}", lora_name="slow")
+            try:
+                assert files.asked.wait(60)
+                assert gateway.load("one").status_code == 200
+                assert gateway.ask().status_code == 200
+                site.edit(added={"base": "apertus", "source": "one"}, math=None)
+                wait_for(lambda: "ailiance-apertus-added" in gateway.names())
+                assert gateway.unload().status_code == 200
+                assert not slow.done()
+            finally:
+                files.go_on.set()
+            assert slow.result(60).status_code == 200
+            assert gateway.digest("slow") == gateway.digest("emc")
+            assert gateway.ask("slow").json()["choices"] == gateway.ask("emc").json()["choices"]
+
+
+def test_a_result_is_of_the_version_that_was_measured(site):
+    def warned(gateway: Running, name: str = "added") -> str | None:
+        return gateway.ask(name).headers.get("x-ailiance-warning")
+
+    with site.running() as gateway:
+        result = {"benchmark": "x", "base": 0, "adapter": 1, "date": "2026-11-20", "source": "x"}
+        result["digest"] = gateway.digest("dsp")
+        added = {"base": "apertus", "evaluation": [result], "serve_if": "x >= base"}
+        site.edit(added=added | {"source": "one"})
+        wait_for(lambda: "ailiance-apertus-added" in gateway.names())
+        assert warned(gateway) is None
+        site.edit(added=added | {"source": "two"})
+        wait_for(lambda: gateway.digest("added") == gateway.digest("emc"))
+        wait_for(lambda: warned(gateway) is not None)
+        assert "is of another version" in (warned(gateway) or "")
+    with site.running() as gateway:  # known from the start on
+        assert "is of another version" in (warned(gateway) or "")
+        composed = {"id": "added", "scale": 1}
+        body = {"model": "ailiance-apertus", "prompt": "A filter", "max_tokens": 2}
+        answer = gateway.client.post("/v1/completions", json=body | {"lora": [composed]})
+        assert answer.headers["x-ailiance-warning"].startswith("added: evidence: x: the result")
+
+
+def test_a_pin_takes_effect_without_a_restart(site):
+    def pinned(gateway: Running) -> list[str]:
+        listed = gateway.client.get("/v1/adapters").json()["data"]
+        return [each["name"] for each in listed if each["pinned"]]
+
+    with site.running() as gateway:
+        assert pinned(gateway) == []
+        site.edit(added={"base": "apertus", "source": "one", "pinned": True})
+        wait_for(lambda: pinned(gateway) == ["added"])
+        before = gateway.ask("added").json()["choices"]
+        site.edit(added={"base": "apertus", "source": "one"})
+        wait_for(lambda: pinned(gateway) == [])
+        assert gateway.ask("added").json()["choices"] == before
 
 
 def test_an_edited_file_is_taken_whole_or_not_at_all(site):

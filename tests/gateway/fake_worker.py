@@ -53,6 +53,8 @@ class Fake:
     headers: list[dict[str, str]] = field(default_factory=list)
     adapters: dict[str, str] = field(default_factory=dict)
     """Name -> source of what is loaded now."""
+    pinned: set[str] = field(default_factory=set)
+    fetched: list[str] = field(default_factory=list)
     changes: list[tuple[str, ...]] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,12 +69,23 @@ class Fake:
                 Route("/metrics", self.metrics),
                 Route("/v1/chat/completions", self.generate, methods=["POST"]),
                 Route("/v1/completions", self.generate, methods=["POST"]),
+                Route("/v1/fetch_lora_adapter", self.fetch, methods=["POST"]),
                 Route("/v1/load_lora_adapter", self.load, methods=["POST"]),
                 Route("/v1/unload_lora_adapter", self.unload, methods=["POST"]),
                 Route("/v1/adapters", self.listed),
                 Route("/v1/adapters/check", self.check, methods=["POST"]),
             ]
         )
+
+    async def fetch(self, request: Request) -> Response:
+        body = await request.json()
+        self.fetched.append(body["lora_path"])
+        self.started.set()
+        if "slow" in body["lora_path"]:
+            await self.go_on.wait()
+        if "gone" in body["lora_path"]:
+            return _refusal(400, "the hub has no repository", "InvalidUserInput")
+        return PlainTextResponse("Success: its files are here.")
 
     async def load(self, request: Request) -> Response:
         body = await request.json()
@@ -85,7 +98,10 @@ class Fake:
         if name in self.adapters and not body["load_inplace"]:
             return _refusal(400, "has already been loaded", "InvalidUserInput")
         self.adapters[name] = source
-        return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
+        if (pinned := body.get("pinned")) is not None:
+            (self.pinned.add if pinned else self.pinned.discard)(name)
+        text = f"Success: LoRA adapter '{name}' added successfully."
+        return PlainTextResponse(text, headers={"x-ailiance-adapter-digest": digest_of(source)})
 
     async def unload(self, request: Request) -> Response:
         name = (await request.json())["lora_name"]
@@ -111,7 +127,7 @@ class Fake:
                 "digest": digest_of(source),
                 "effect": 1.5,
                 "tier": "slot",
-                "pinned": False,
+                "pinned": name in self.pinned,
                 "check": CHECK if name in self.checked else None,
             }
             for name, source in self.adapters.items()

@@ -238,6 +238,10 @@ class Paging:
         finally:
             self._leave(files.digest, slot)
 
+    def unpin(self, digest: str) -> None:
+        """It may leave its slot again."""
+        self._table.pinned -= {digest}
+
     def retire(self, digest: str) -> None:
         """No name means it any more: it goes with the last row that needs it."""
         if self._bound[digest]:

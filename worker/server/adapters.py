@@ -2,39 +2,56 @@
 
 No key is asked for: a worker listens on a Unix socket or on loopback, and the gateway asks. Loads
 are done one at a time, read on the loader's thread, proved between two steps of the engine. What is
-refused changes nothing.
+refused changes nothing. A download can be asked for first: it is in nobody's way.
 """
 
 import asyncio
 import logging
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from fleet.errors import SourceError
-from fleet.schema import NAME
+from fleet.schema import NAME, is_hub_id
 from wire.errors import InvalidRequest, NotFound
 from wire.parsing import WireModel, load_json, validate
 from worker.engine.engine import Engine
 from worker.load import Loaded, log_loaded
 from worker.lora.files import AdapterFiles
 from worker.residency.adapters import AdapterVersion
+from worker.residency.loader import Loader
 from worker.server.checks import Checks
+from worker.source import hub_folder
 
 log = logging.getLogger("ailiance.adapters")
 
 INVALID = "InvalidUserInput"
 MISSING = "NotFoundError"
+DIGEST = "x-ailiance-adapter-digest"
+FETCHES = 4
+"""Downloads at a time; more wait."""
 
 
 class LoadRequest(WireModel):
-    """``POST /v1/load_lora_adapter``. ``lora_path``: a folder, or ``org/name@revision``."""
+    """``POST /v1/load_lora_adapter``. ``lora_path``: a folder, or ``org/name@revision``.
+
+    ``pinned`` is ours, not vLLM's: whether it keeps its slot; None: as what had the name before.
+    """
 
     lora_name: str
     lora_path: str
     load_inplace: bool = False
+    pinned: bool | None = None
+
+
+class FetchRequest(WireModel):
+    """``POST /v1/fetch_lora_adapter``, ours: have the files here before they are loaded."""
+
+    lora_name: str
+    lora_path: str
 
 
 class UnloadRequest(WireModel):
@@ -58,7 +75,14 @@ class NewNames(Protocol):
 class Adapters:
     """Loads and unloads; belongs to the event loop."""
 
-    def __init__(self, engine: Engine, loaded: Loaded, names: NewNames) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        loaded: Loaded,
+        names: NewNames,
+        download: Callable[[str, str], Path] = hub_folder,
+    ) -> None:
+        self._download = download
         self._engine = engine
         self._resident = loaded.resident
         self._registry = loaded.resident.registry
@@ -68,10 +92,26 @@ class Adapters:
         self._names = names
         self._checks = Checks(engine, loaded)
         self._one_at_a_time = asyncio.Lock()
+        self._fetches = asyncio.Semaphore(FETCHES)
         self._registry.on_unused = self._retire
 
-    async def load(self, request: LoadRequest) -> str:
-        """What vLLM answers. Raises InvalidRequest with the numbers, EngineFailed."""
+    async def fetch(self, request: FetchRequest) -> None:
+        """Download what is on the hub; a path is where it is. Raises InvalidRequest."""
+        name, source = request.lora_name, request.lora_path
+        if not is_hub_id(source):
+            return
+        async with self._fetches:
+            # a thread of its own: the loader's reads what rows wait for
+            loader = Loader()
+            try:
+                await loader.ask(partial(self._download, name, source))
+            except SourceError as error:
+                raise InvalidRequest(str(error), param="lora_path", code=INVALID) from None
+            finally:
+                loader.close()
+
+    async def load(self, request: LoadRequest) -> AdapterVersion:
+        """What the name means from now on. Raises InvalidRequest with the numbers, EngineFailed."""
         name = request.lora_name
         self._check_name(name)
         async with self._one_at_a_time:
@@ -83,7 +123,9 @@ class Adapters:
                     param="lora_name",
                     code=INVALID,
                 )
-            pinned = former is not None and former.pinned
+            pinned = request.pinned
+            if pinned is None:
+                pinned = former is not None and former.pinned
             try:
                 files = await self._read(name, request.lora_path)
                 loading = self._paging.loading(files, pinned=pinned)
@@ -91,15 +133,17 @@ class Adapters:
             except SourceError as error:
                 raise InvalidRequest(str(error), param="lora_path", code=INVALID) from None
             self._registry.put(version)
+            self._unpin(former)
         self._names.start_at_zero([name])
         log_loaded(version)
-        return f"Success: LoRA adapter '{name}' added successfully."
+        return version
 
     async def unload(self, request: UnloadRequest) -> str:
         """What vLLM answers. Raises NotFound."""
         name = request.lora_name
         async with self._one_at_a_time:
             version = self._registry.remove(name)
+            self._unpin(version)
             if version is None:
                 raise NotFound(
                     f"The lora adapter '{name}' cannot be found.", param="lora_name", code=MISSING
@@ -147,6 +191,14 @@ class Adapters:
                 code=INVALID,
             )
 
+    def _unpin(self, former: AdapterVersion | None) -> None:
+        """What a name no longer means keeps its slot only if another name asks for that."""
+        if former is None or not former.pinned:
+            return
+        digest, versions = former.digest, self._registry.versions.values()
+        if not any(each.pinned for each in versions if each.digest == digest):
+            self._engine.post(lambda: self._paging.unpin(digest))
+
     async def _read(self, name: str, source: str) -> AdapterFiles:
         return await self._loader.ask(partial(self._read_from, name, source))
 
@@ -159,7 +211,14 @@ def add_routes(app: FastAPI, adapters: Adapters) -> None:
     @app.post("/v1/load_lora_adapter")
     async def load(request: Request) -> PlainTextResponse:
         asked = validate(LoadRequest, load_json(await request.body()))
-        return PlainTextResponse(await adapters.load(asked))
+        version = await adapters.load(asked)
+        text = f"Success: LoRA adapter '{version.name}' added successfully."
+        return PlainTextResponse(text, headers={DIGEST: version.digest})
+
+    @app.post("/v1/fetch_lora_adapter")
+    async def fetch(request: Request) -> PlainTextResponse:
+        await adapters.fetch(validate(FetchRequest, load_json(await request.body())))
+        return PlainTextResponse("Success: its files are here.")
 
     @app.post("/v1/unload_lora_adapter")
     async def unload(request: Request) -> PlainTextResponse:

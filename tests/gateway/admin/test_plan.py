@@ -15,7 +15,11 @@ SOURCES = st.sampled_from(["a", "b", f"org/x@{'0' * 40}"])
 ADAPTERS = st.dictionaries(
     st.sampled_from(["x", "y", "z", "w"]),
     st.fixed_dictionaries(
-        {"base": st.sampled_from(["apertus", "devstral", "big"]), "source": SOURCES}
+        {
+            "base": st.sampled_from(["apertus", "devstral", "big"]),
+            "source": SOURCES,
+            "pinned": st.booleans(),
+        }
     ),
 )
 
@@ -70,9 +74,22 @@ def test_loads_come_first_and_paths_are_absolute():
     assert undo(planned[1]) == Replace("apertus", "y", str(HERE / "a"), str(HERE / "b"))
 
 
+def test_a_pin_is_a_change_of_its_own():
+    plain = {"base": "apertus", "source": "a"}
+    one, other = fleet({"x": plain}), fleet({"x": plain | {"pinned": True}, "y": plain})
+    a = str(HERE / "a")
+    planned = plan_changes(one, other)
+    assert planned == [Replace("apertus", "x", a, a, True, False), Load("apertus", "y", a)]
+    assert undo(planned[0]) == Replace("apertus", "x", a, a, False, True)
+    assert plan_changes(other, other) == []
+
+
 def held(served):
     return {
-        (a.base, name): a.source if "@" in a.source else str(served.resolve(a.source))
+        (a.base, name): (
+            a.source if "@" in a.source else str(served.resolve(a.source)),
+            a.pinned,
+        )
         for name, a in served.adapters.items()
         if a.base != "big"
     }
@@ -84,7 +101,7 @@ def applied(before, changes):
         if isinstance(change, Unload):
             del after[change.base, change.name]
         else:
-            after[change.base, change.name] = change.source
+            after[change.base, change.name] = (change.source, change.pinned)
     return after
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fleet.names import Names
 from gateway.admin.runtime import RuntimeAdapter, merge
-from tests.gateway.harness import make_fleet
+from tests.gateway.harness import FLEET, make_fleet
 
 FILE = make_fleet(aliases={"mine": "ailiance", "ailiance-apertus-taken": "ailiance"})
 
@@ -41,6 +41,18 @@ def test_what_is_at_odds_with_the_file_is_left_out(given_, said):
     merged = merge(FILE, [given_, entry("fine")])
     assert said in merged.left_out[given_.name]
     assert "fine" in merged.fleet.adapters
+
+
+def test_where_the_file_pins_every_slot_none_is_left_to_wait_for():
+    bases = FLEET["bases"] | {"apertus": {"model": "m", "slots": 2}}
+    two = {"p": {"base": "apertus", "source": "p", "pinned": True}}
+    file = make_fleet(bases=bases, adapters=two, aliases={})
+    assert "x" in merge(file, [entry()]).fleet.adapters
+    two["q"] = two["p"] | {"source": "q"}
+    file = make_fleet(bases=bases, adapters=two, aliases={})
+    merged = merge(file, [entry(), entry("y", "devstral")])
+    assert "pins adapters to all 2 slots of base 'apertus'; pin fewer" in merged.left_out["x"]
+    assert list(merged.fleet.adapters) == ["p", "q", "y"]
 
 
 def test_a_domain_that_is_taken_or_gone_is_left_away():

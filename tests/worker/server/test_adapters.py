@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
@@ -11,12 +12,15 @@ import httpx
 import mlx.core as mx
 import pytest
 
+from fleet.errors import SourceError
 from fleet.load import load_fleet
 from tests.worker.conftest import ROOT
 from tests.worker.residency.adapter_files import random_fleet, write_adapter, write_adapters
-from tests.worker.server.conftest import Worker
+from tests.worker.server.conftest import Names, Worker
+from wire.errors import InvalidRequest
 from worker.check.run import Wanted, check_base
 from worker.check.verdict import Verdict
+from worker.server.adapters import Adapters, FetchRequest, LoadRequest
 
 SLOTS = 3
 CHAT = "/v1/chat/completions"
@@ -72,14 +76,15 @@ def test_load_use_list_unload(worker: Worker, folder: Path) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         path = write_adapter(folder / "new", 7, 16)
         assert (await ask(client, "new")).status_code == 404
-        answer = await load(client, "new", path)
-        assert answer.text == "Success: LoRA adapter 'new' added successfully."
+        loaded = await load(client, "new", path)
+        assert loaded.text == "Success: LoRA adapter 'new' added successfully."
         listed = (await adapters(client))["new"]
         assert (listed["tier"], listed["rank"], listed["pinned"]) == ("slot", 16, False)
         assert listed["effect"] > 0.01
         answer = await ask(client, "new")
         assert answer.headers["x-ailiance-adapter"] == "new"
         assert answer.headers["x-ailiance-adapter-digest"] == listed["digest"]
+        assert loaded.headers["x-ailiance-adapter-digest"] == listed["digest"]
         assert text(answer) != text(await ask(client, "apertus"))
         models = (await client.get("/v1/models")).json()["data"]
         assert "new" in [model["id"] for model in models]
@@ -152,6 +157,91 @@ async def slots_taken(worker: Worker) -> set[str]:
     held = await worker.engine.run(lambda: set(loaded.paging._table.held))
     named = {version.digest: name for name, version in loaded.resident.adapters.items()}
     return {named.get(digest, digest) for digest in held}
+
+
+async def pinned(worker: Worker) -> set[str]:
+    """Names of what keeps its slot, by the policy, once all jobs are done."""
+    loaded = worker.loaded
+    kept = await worker.engine.run(lambda: loaded.paging._table.pinned)
+    return {name for name, one in loaded.resident.adapters.items() if one.digest in kept}
+
+
+def test_a_pin_is_set_kept_and_taken_away(worker: Worker, folder: Path) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        path = write_adapter(folder / "p1", 41)
+
+        async def held(name: str = "p") -> tuple[bool, set[str]]:
+            return (await adapters(client))[name]["pinned"], await pinned(worker)
+
+        assert (await load(client, "p", path, pinned=True)).status_code == 200
+        assert await held() == (True, {"p"})
+        for number in range(4):  # of three slots, two are left for them
+            name = f"q{number}"
+            await load(client, name, write_adapter(folder / name, 42 + number))
+            text(await ask(client, name))
+            assert "p" in await slots_taken(worker)
+        # vLLM's own request says nothing of it
+        await load(client, "p", path, load_inplace=True)
+        assert await held() == (True, {"p"})
+        await load(client, "p", write_adapter(folder / "p2", 51), load_inplace=True)
+        assert await held() == (True, {"p"})
+        await load(client, "p", folder / "p2", load_inplace=True, pinned=False)
+        assert await held() == (False, set())
+        for number in range(4):
+            text(await ask(client, f"q{number}"))
+        assert "p" not in await slots_taken(worker)
+
+    worker.run(scenario)
+
+
+def test_one_content_keeps_its_slot_as_long_as_one_name_asks_for_that(
+    worker: Worker, folder: Path
+) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        path = write_adapter(folder / "both", 61)
+        await load(client, "a", path, pinned=True)
+        await load(client, "b", path, pinned=True)
+        await load(client, "a", path, load_inplace=True, pinned=False)
+        assert await pinned(worker) == {"a", "b"}
+        await unload(client, "b")
+        assert await pinned(worker) == set()
+        assert "a" in await adapters(client)
+
+    worker.run(scenario)
+
+
+def test_a_download_is_in_nobodys_way(worker: Worker, folder: Path) -> None:
+    hub = f"org/tiny@{'0' * 40}"
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        loop, begun, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+        sources: list[str] = []
+
+        def download(name: str, source: str) -> Path:
+            sources.append(source)
+            loop.call_soon_threadsafe(begun.set)
+            assert go_on.wait(60)
+            raise SourceError(name, "the hub has no such thing")
+
+        ours = Adapters(worker.engine, worker.loaded, Names(), download)
+        slow = asyncio.create_task(ours.fetch(FetchRequest(lora_name="it", lora_path=hub)))
+        await begun.wait()
+        try:
+            await ours.load(LoadRequest(lora_name="d", lora_path=str(folder / "r001")))
+            text(await ask(client, "d"))
+            assert not slow.done()
+        finally:
+            go_on.set()
+        with pytest.raises(InvalidRequest, match="no such thing") as caught:
+            await slow
+        assert caught.value.param == "lora_path"
+        assert set(await adapters(client)) == {"r000", "r001", "d"}
+        # what lies on the disk needs no download
+        body = {"lora_name": "it", "lora_path": str(folder / "nowhere")}
+        assert (await client.post("/v1/fetch_lora_adapter", json=body)).status_code == 200
+        assert sources == [hub]
+
+    worker.run(scenario)
 
 
 def test_others_tokens_are_the_same_while_adapters_come_and_go(
