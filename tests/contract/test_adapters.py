@@ -66,9 +66,15 @@ class Running:
         body = {"model": model, "prompt": "A filter", "max_tokens": 8, "temperature": 0}
         return self.client.post("/v1/completions", json=body)
 
-    def digest(self, name: str) -> str:
+    def listed(self, name: str) -> dict[str, Any]:
         listed = self.client.get("/v1/adapters").json()["data"]
-        return next(each["digest"] for each in listed if each["name"] == name)
+        return next(each for each in listed if each["name"] == name)
+
+    def digest(self, name: str) -> str:
+        return self.listed(name)["digest"]
+
+    def warning(self, name: str) -> str:
+        return self.ask(name).headers.get("x-ailiance-warning", "")
 
     def names(self) -> set[str]:
         return {each["id"] for each in self.client.get("/v1/models").json()["data"]}
@@ -136,6 +142,13 @@ def test_what_the_worker_proves_wrong_is_refused_with_the_numbers(site):
         assert "ailiance-apertus-mine" not in gateway.names()
 
 
+def measured(digest: str, source: str, **fields: Any) -> dict[str, Any]:
+    """An adapter with a good result of that version."""
+    result = {"benchmark": "x", "base": 0, "adapter": 1, "date": "2026-11-20", "source": "x"}
+    evidence = {"evaluation": [result | {"digest": digest}], "serve_if": "x >= base"}
+    return {"base": "apertus", "source": source} | evidence | fields
+
+
 def test_it_outlives_a_killed_worker_and_a_restarted_gateway(site):
     with site.running() as gateway:
         assert gateway.load("one").status_code == 200
@@ -146,7 +159,13 @@ def test_it_outlives_a_killed_worker_and_a_restarted_gateway(site):
         wait_for(lambda: gateway.client.get("/health").status_code == 200, 60)
         after = gateway.ask()
         assert after.json()["choices"] == before.json()["choices"]
+    site.edit(added=measured("0" * 64, "two"))
     with site.running() as gateway:
+        # which version is served is known from the start on
+        assert "is of another version" in gateway.warning("added")
+        body = {"model": "ailiance-apertus", "prompt": "A filter", "max_tokens": 2}
+        answer = gateway.client.post("/v1/completions", json=body | {"lora": [{"id": "added"}]})
+        assert answer.headers["x-ailiance-warning"].startswith("added: evidence: x: the result")
         assert "ailiance-apertus-mine" in gateway.names()
         assert gateway.ask().json()["choices"] == before.json()["choices"]
         assert gateway.unload().status_code == 200
@@ -189,57 +208,24 @@ def test_a_slow_download_is_in_nobodys_way(site, monkeypatch):
             assert gateway.ask("slow").json()["choices"] == gateway.ask("emc").json()["choices"]
 
 
-def test_a_result_is_of_the_version_that_was_measured(site):
-    def warned(gateway: Running, name: str = "added") -> str | None:
-        return gateway.ask(name).headers.get("x-ailiance-warning")
-
-    with site.running() as gateway:
-        result = {"benchmark": "x", "base": 0, "adapter": 1, "date": "2026-11-20", "source": "x"}
-        result["digest"] = gateway.digest("dsp")
-        added = {"base": "apertus", "evaluation": [result], "serve_if": "x >= base"}
-        site.edit(added=added | {"source": "one"})
-        wait_for(lambda: "ailiance-apertus-added" in gateway.names())
-        assert warned(gateway) is None
-        site.edit(added=added | {"source": "two"})
-        wait_for(lambda: gateway.digest("added") == gateway.digest("emc"))
-        wait_for(lambda: warned(gateway) is not None)
-        assert "is of another version" in (warned(gateway) or "")
-    with site.running() as gateway:  # known from the start on
-        assert "is of another version" in (warned(gateway) or "")
-        composed = {"id": "added", "scale": 1}
-        body = {"model": "ailiance-apertus", "prompt": "A filter", "max_tokens": 2}
-        answer = gateway.client.post("/v1/completions", json=body | {"lora": [composed]})
-        assert answer.headers["x-ailiance-warning"].startswith("added: evidence: x: the result")
-
-
-def test_a_pin_takes_effect_without_a_restart(site):
-    def pinned(gateway: Running) -> list[str]:
-        listed = gateway.client.get("/v1/adapters").json()["data"]
-        return [each["name"] for each in listed if each["pinned"]]
-
-    with site.running() as gateway:
-        assert pinned(gateway) == []
-        site.edit(added={"base": "apertus", "source": "one", "pinned": True})
-        wait_for(lambda: pinned(gateway) == ["added"])
-        before = gateway.ask("added").json()["choices"]
-        site.edit(added={"base": "apertus", "source": "one"})
-        wait_for(lambda: pinned(gateway) == [])
-        assert gateway.ask("added").json()["choices"] == before
-
-
 def test_an_edited_file_is_taken_whole_or_not_at_all(site):
     def held(gateway: Running) -> dict[str, Any]:
         listed = gateway.client.get("/v1/adapters").json()["data"]
         return {each["name"]: (each["state"], each["digest"]) for each in listed}
 
     with site.running() as gateway:
-        site.edit(added={"base": "apertus", "source": "one"}, math=None)
+        dsp = gateway.digest("dsp")
+        site.edit(added=measured(dsp, "one", pinned=True), math=None)
         wait_for(lambda: "ailiance-apertus-added" in gateway.names())
         wait_for(lambda: gateway.ask("ailiance-apertus-math").status_code == 404)
         assert gateway.ask("added").json()["choices"] == gateway.ask("dsp").json()["choices"]
+        assert gateway.listed("added")["pinned"]
+        assert gateway.warning("added") == ""
 
-        site.edit(added={"base": "apertus", "source": "two"})
+        site.edit(added=measured(dsp, "two"))
         wait_for(lambda: gateway.digest("added") == gateway.digest("emc"))
+        wait_for(lambda: "is of another version" in gateway.warning("added"))
+        assert not gateway.listed("added")["pinned"]
 
         before = held(gateway)
         site.edit(

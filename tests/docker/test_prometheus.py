@@ -104,8 +104,12 @@ def test_each_panel_has_data(urls):
 def test_the_variable_lists_the_bases(urls):
     _, prometheus = urls
     path = f"{prometheus}/api/v1/label/model_name/values"
-    found = httpx.get(path, params={"match[]": "vllm:num_requests_running"}, timeout=5).json()
-    assert found["data"] == ["apertus", "devstral"]
+
+    def scraped() -> list[str] | None:
+        found = httpx.get(path, params={"match[]": "vllm:num_requests_running"}, timeout=5).json()
+        return found["data"] or None
+
+    assert stack.wait_for("a scrape", scraped, DATA_S) == ["apertus", "devstral"]
 
 
 def test_scrape_and_rules_are_healthy_and_nothing_fires(urls):
