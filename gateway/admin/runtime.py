@@ -97,7 +97,7 @@ class Taken:
             )
         pinned = sum(each.pinned for each in self._fleet.adapters_of(name).values())
         if pinned >= bases[name].slots:
-            # it would wait for a slot for ever
+            # no row of it would ever get a slot
             return (
                 f"the fleet file pins adapters to all {bases[name].slots} slots of base '{name}'; "
                 "pin fewer there, or raise 'slots'"

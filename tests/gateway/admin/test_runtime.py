@@ -43,7 +43,7 @@ def test_what_is_at_odds_with_the_file_is_left_out(given_, said):
     assert "fine" in merged.fleet.adapters
 
 
-def test_where_the_file_pins_every_slot_none_is_left_to_wait_for():
+def test_where_the_file_pins_every_slot_none_is_left():
     bases = FLEET["bases"] | {"apertus": {"model": "m", "slots": 2}}
     two = {"p": {"base": "apertus", "source": "p", "pinned": True}}
     file = make_fleet(bases=bases, adapters=two, aliases={})
