@@ -7,6 +7,7 @@ refused changes nothing. A download can be asked for first: it is in nobody's wa
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
