@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from worker.lora.files import AdapterFiles
+
 SUM = "(sum)"
 """The name of all compositions in metrics: what clients compose is no label."""
 
@@ -46,6 +48,23 @@ class AdapterVersion:
     def needs(self) -> "tuple[AdapterVersion, ...]":
         """What has to be in host memory for it to be put into a slot."""
         return tuple(part for part, _ in self.parts) or (self,)
+
+
+def version_of(files: AdapterFiles, effect: float, pinned: bool) -> AdapterVersion:
+    """What was read and proved."""
+    return AdapterVersion(
+        name=files.name,
+        digest=files.digest,
+        path=files.path,
+        format=files.format,
+        rank=files.rank,
+        layers=len(files.factors),
+        nbytes=files.nbytes,
+        effect=effect,
+        pinned=pinned,
+        dora=files.dora,
+        targets=files.targets,
+    )
 
 
 def compose(parts: Sequence[tuple[AdapterVersion, float]]) -> AdapterVersion:

@@ -12,16 +12,16 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 from fleet.errors import SourceError
-from wire.errors import AilianceError, EngineFailed, InvalidRequest
+from wire.errors import AilianceError, EngineFailed
 from worker.engine.observer import Observer
 from worker.engine.request import GenerationRequest
 from worker.engine.row import Row
 from worker.lora.files import AdapterFiles
 from worker.lora.model import AdapterModel
 from worker.pieces import Pieces, whole
-from worker.residency.adapters import AdapterVersion
+from worker.residency.adapters import AdapterVersion, version_of
 from worker.residency.hosting import HostCopies
-from worker.residency.policy import Budget, Choice, SlotTable, Waiting, plan_next
+from worker.residency.policy import Budget, Choice, SlotTable, Waiting, check_fits, plan_next
 from worker.residency.puts import Put, Puts
 from worker.residency.tiers import TierView
 
@@ -215,19 +215,7 @@ class Paging:
             self._host.keep(files)
         if pinned:
             self._table.pinned |= {digest}
-        return AdapterVersion(
-            name=files.name,
-            digest=digest,
-            path=files.path,
-            format=files.format,
-            rank=files.rank,
-            layers=len(files.factors),
-            targets=files.targets,
-            nbytes=files.nbytes,
-            effect=self._effects[digest],
-            pinned=pinned,
-            dora=files.dora,
-        )
+        return version_of(files, self._effects[digest], pinned)
 
     def visiting(self, files: AdapterFiles, work: Callable[[int], Pieces[T]]) -> Pieces[T]:
         """What ``work`` finds of it in the slot that rows never use; then it leaves again."""
@@ -253,16 +241,9 @@ class Paging:
     def check_fits(self, requests: Sequence[GenerationRequest]) -> None:
         """Raises InvalidRequest for a row that even an empty batch has no room for. Any thread."""
         for request in requests:
-            kv = self._budget.kv_bytes(len(request.prompt), request.max_tokens)
             needs = 0 if request.version is None else request.version.nbytes
             room = self._budget.room_bytes(self._stack_bytes, needs, 0)
-            if kv > room:
-                raise InvalidRequest(
-                    f"{len(request.prompt)} prompt tokens and {request.max_tokens} more need "
-                    f"{kv} bytes of keys and values; this server has {max(0, int(room))} for "
-                    "them: ask for fewer tokens",
-                    param="max_tokens",
-                )
+            check_fits(self._budget, room, len(request.prompt), request.max_tokens)
 
     def _unbind(self, digest: str) -> None:
         self._bound[digest] -= 1

@@ -16,6 +16,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from wire.errors import InvalidRequest
+
 BARE_SLOT = 0
 
 
@@ -144,6 +146,17 @@ class Budget:
     def kv_bytes(self, prompt_tokens: int, max_tokens: int) -> int:
         """What a row may come to need."""
         return (prompt_tokens + max_tokens) * self.kv_token_bytes
+
+
+def check_fits(budget: Budget, room_bytes: float, prompt_tokens: int, max_tokens: int) -> None:
+    """Raises InvalidRequest for a row that needs more than all the room there ever is."""
+    kv = budget.kv_bytes(prompt_tokens, max_tokens)
+    if kv > room_bytes:
+        raise InvalidRequest(
+            f"{prompt_tokens} prompt tokens and {max_tokens} more need {kv} bytes of keys and "
+            f"values; this server has {max(0, int(room_bytes))} for them: ask for fewer tokens",
+            param="max_tokens",
+        )
 
 
 def plan_host_evictions(
