@@ -1,11 +1,11 @@
 """Measure one slot of a model: perplexity on given answers, and how greedy answers end.
 
-All on the thread that loaded the model, in pieces: an answer's likelihood, a token.
+All on the thread that loaded the model, in pieces: a part of a text, a token.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import mlx.core as mx
 
@@ -43,9 +43,8 @@ class Measure:
             answer = self._base.tokenizer.encode(example.answer, add_special_tokens=False)
             if not answer or len(prompt) + len(answer) > self._base.max_model_len:
                 continue
-            total += self._loss(prompt, answer, slot)
+            total += yield from self._loss(prompt, answer, slot)
             count += len(answer)
-            yield
         # e^700 is the largest that a float holds
         return math.exp(min(total / count, 700.0)) if count else None
 
@@ -61,8 +60,7 @@ class Measure:
         return None
 
     def _answer_loop(self, prompt: list[int], slot: int) -> Pieces[Loop | None]:
-        *kv, _ = self._model.new_cache(slot)
-        cache = [*kv, BatchSlots([slot])]
+        cache = self._cache(slot)
         for begin in range(0, len(prompt) - 1, PREFILL_TOKENS):
             part = prompt[begin : min(begin + PREFILL_TOKENS, len(prompt) - 1)]
             mx.eval(self._model(mx.array([part]), cache=cache))
@@ -77,16 +75,34 @@ class Measure:
             yield
         return find_loop(tokens)
 
-    def _loss(self, prompt: list[int], answer: list[int], slot: int) -> float:
-        """Sum over the answer's tokens of -log p."""
-        tokens = mx.array([[*prompt, *answer]])
-        logits = self._model.logits(tokens[:, :-1], slot)[0, len(prompt) - 1 :]
-        logits = logits.astype(mx.float32)
-        logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-        taken = mx.take_along_axis(logprobs, mx.array(answer)[:, None], axis=-1)
-        return -cast(float, taken.sum().item())
+    def _loss(self, prompt: list[int], answer: list[int], slot: int) -> Pieces[float]:
+        """Sum over the answer's tokens of -log p. No more logits at once than in a prefill."""
+        cache, tokens, total = self._cache(slot), [*prompt, *answer], 0.0
+        for begin in range(0, len(tokens) - 1, PREFILL_TOKENS):
+            end = min(begin + PREFILL_TOKENS, len(tokens) - 1)
+            logits = self._model(mx.array([tokens[begin:end]]), cache=cache)[0]
+            # the first of them that says a token of the answer
+            first = min(max(begin, len(prompt) - 1), end)
+            total += _surprise(logits[first - begin :], tokens[first + 1 : end + 1])
+            mx.eval([layer.state for layer in cache[:-1]])
+            yield
+        return total
+
+    def _cache(self, slot: int) -> list[Any]:
+        *kv, _ = self._model.new_cache(slot)
+        return [*kv, BatchSlots([slot])]
 
     def _prompt(self, turns: Sequence[Mapping[str, str]]) -> list[int]:
         """Raises TemplateRefusal where the base's template does not take such turns."""
         text = render(self._base.tokenizer, [dict(turn) for turn in turns])
         return list(self._base.tokenizer.encode(text, add_special_tokens=False))
+
+
+def _surprise(logits: mx.array, tokens: list[int]) -> float:
+    """Sum of -log p of tokens, each by its logits (tokens, vocabulary)."""
+    if not tokens:
+        return 0.0
+    logits = logits.astype(mx.float32)
+    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    taken = mx.take_along_axis(logprobs, mx.array(tokens)[:, None], axis=-1)
+    return -cast(float, taken.sum().item())
