@@ -17,7 +17,9 @@ MOST_HEADER_BYTES = 16 << 20
 MOST_CONFIG_BYTES = 1 << 20
 
 _MLX = re.compile(r"(.+)\.lora_([ab])")
-_PEFT = re.compile(r"(.+)\.lora_([AB])(?:\.[\w-]{1,60})?\.weight")
+_PEFT = re.compile(
+    r"(.+)\.lora_(?:embedding_([AB])(?:\.[\w-]{1,60})?|([AB])(?:\.[\w-]{1,60})?\.weight)"
+)
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d{1,6})\.")
 
 
@@ -49,7 +51,7 @@ def read_facts(folder: Path) -> Facts | None:
         match = _MLX.fullmatch(name) or _PEFT.fullmatch(name)
         if match is None or len(shape) != 2:
             continue
-        module, letter = match.groups()
+        module, letter = filter(None, match.groups())
         # MLX: A (in, rank), B (rank, out); PEFT: A (rank, in), B (out, rank)
         ranks.add(shape[1] if letter in "aB" else shape[0])
         targets.add(module.rpartition(".")[2])

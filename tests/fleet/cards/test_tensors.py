@@ -54,6 +54,18 @@ def test_a_card_that_tells_the_truth(tmp_path, write):
     assert check_files(CARD, facts) == []
 
 
+def test_embeddings_of_peft_are_targets_like_others(tmp_path):
+    """Their keys have no ``.weight``: a card that named them was contradicted by its own files."""
+    peft(tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    header = {name: tensor(*shape) for name, shape in header_of(file).items()}
+    name = "base_model.model.model.embed_tokens.lora_embedding_"
+    write_header(file, header | {f"{name}A": tensor(8, 512), f"{name}B": tensor(64, 8)})
+    facts = read_facts(tmp_path)
+    assert (facts.ranks, facts.layers) == ((8,), 28)
+    assert facts.targets == ("embed_tokens", "q_proj", "v_proj")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
