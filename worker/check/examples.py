@@ -52,6 +52,10 @@ def _example(name: str, where: str, line: str) -> Example:
         answer = turns.pop()["content"]
     if not turns or not isinstance(answer, str):
         raise SourceError(name, f"{where}: a line is {{'prompt': TEXT, 'completion': TEXT}}")
+    try:
+        "".join([answer, *(turn["role"] + turn["content"] for turn in turns)]).encode()
+    except UnicodeEncodeError:
+        raise SourceError(name, f"{where}: half of a surrogate pair, which is no text") from None
     return Example(turns, answer)
 
 

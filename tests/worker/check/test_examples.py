@@ -55,8 +55,11 @@ def test_the_first_64(tmp_path: Path) -> None:
         {"messages": ["a"], "answer": "b"},
         {"messages": ASKED},
         {"prompt": "a", "answer": 3},
+        # half a pair: no tokenizer takes it
+        {"prompt": "a", "answer": "\ud83d"},
+        {"prompt": "\ud83d", "answer": "b"},
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_what_is_no_record_is_refused_with_its_line(tmp_path: Path, record: Any) -> None:
     folder = written(tmp_path, {"prompt": "a", "answer": "b"}, record)
