@@ -69,12 +69,15 @@ def _is_same(given: str, key: str) -> bool:
 
 
 def _is_local(headers: Mapping[str, str]) -> bool:
-    """By what browsers and proxies add; a name that is rebound to 127.0.0.1 is in ``host``."""
-    origin = headers.get("origin")
+    """By what browsers and proxies add; a name that is rebound to 127.0.0.1 is in ``host``.
+
+    An image of a page is a GET without ``origin``.
+    """
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     return (
         not any(name in headers for name in FORWARDED)
         and _is_local_url(f"//{headers.get('host', '')}")
-        and (origin is None or _is_local_url(origin))
+        and (site != "cross-site" if origin is None else _is_local_url(origin))
     )
 
 

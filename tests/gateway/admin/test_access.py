@@ -29,6 +29,8 @@ def test_anything_else_is_refused_also_on_loopback(given):
 def test_without_a_key_programs_on_this_machine_may(host):
     Access(on_loopback=True).check({"host": host})
     Access(on_loopback=True).check({"host": host, "origin": "http://localhost:3000"})
+    for site in ("none", "same-origin", "same-site"):
+        Access(on_loopback=True).check({"host": host, "sec-fetch-site": site})
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,8 @@ def test_without_a_key_programs_on_this_machine_may(host):
         HERE | {"origin": "https://example.org"},
         HERE | {"origin": "null"},
         HERE | {"origin": "http://["},
+        # <img src="http://127.0.0.1:9300/v1/adapters?check=all">
+        HERE | {"sec-fetch-site": "cross-site"},
         HERE | {"x-forwarded-for": "1.2.3.4"},
         HERE | {"forwarded": "for=1.2.3.4"},
     ],
