@@ -13,7 +13,8 @@ from fleet.schema import Adapter, Fleet
 from gateway.admin import workers
 from gateway.admin.administration import Administration
 from gateway.cards.facts import results_of
-from wire.errors import InvalidRequest
+from gateway.upstream import Upstream
+from wire.errors import InvalidRequest, UpstreamError, http_status
 
 WORKERS_OWN = (
     *("format", "rank", "targets", "layers", "bytes", "digest", "effect", "tier", "pinned"),
@@ -29,7 +30,8 @@ Told = Mapping[str, Mapping[str, Facts] | None]
 async def check(admin: Administration, asked: str) -> None:
     """Have an adapter, or ``ALL``, measured by its worker, unless it was already.
 
-    Raises InvalidRequest for a name that no worker of ours has, and the worker's own errors.
+    Raises InvalidRequest for a name that no worker of ours has, and the worker's own errors. Of
+    ``ALL``, those that their workers lack are left out.
     """
     gateway = admin.gateway
     names: dict[str, list[str]] = {}
@@ -37,13 +39,28 @@ async def check(admin: Administration, asked: str) -> None:
         ours = gateway.fleet.bases[adapter.base].engine == "mlx"
         if ours and adapter.base in gateway.upstreams and asked in (ALL, name):
             names.setdefault(adapter.base, []).append(name)
-    if not names:
+    missing = await asyncio.gather(
+        *(_check_each(gateway.upstreams[b], some) for b, some in names.items())
+    )
+    if asked != ALL and (not names or any(missing)):
         raise InvalidRequest(
             f"'{asked[:64]}' is no adapter that a worker here has; ask for one that GET "
-            f"/v1/adapters lists, or for '{ALL}'",
+            f"/v1/adapters lists as loaded, or for '{ALL}'",
             param="check",
         )
-    await asyncio.gather(*(workers.check(gateway.upstreams[b], some) for b, some in names.items()))
+
+
+async def _check_each(upstream: Upstream, names: list[str]) -> list[str]:
+    """Those that the worker has not. One after another: each has its own time limit."""
+    missing: list[str] = []
+    for name in names:
+        try:
+            await workers.check(upstream, name)
+        except UpstreamError as error:
+            if http_status(error) != 404:
+                raise
+            missing.append(name)
+    return missing
 
 
 async def adapters(admin: Administration) -> list[Facts]:

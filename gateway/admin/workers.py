@@ -57,12 +57,12 @@ async def listed(upstream: Upstream) -> dict[str, dict[str, Any]] | None:
         return None
 
 
-async def check(upstream: Upstream, names: list[str]) -> None:
-    """Have adapters checked that were not yet, which may take minutes.
+async def check(upstream: Upstream, name: str) -> None:
+    """Have an adapter checked that was not yet, which may take minutes.
 
     Raises UpstreamError, WorkerUnavailable, UpstreamFailed.
     """
-    await _post(upstream, "/v1/adapters/check", {"lora_names": names})
+    await _post(upstream, "/v1/adapters/check", {"lora_names": [name]})
 
 
 async def digests(upstream: Upstream) -> dict[str, str]:

@@ -111,7 +111,10 @@ class Fake:
         return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def check(self, request: Request) -> Response:
-        self.checked += (await request.json())["lora_names"]
+        names = (await request.json())["lora_names"]
+        if not set(names) <= set(self.adapters):
+            return _refusal(404, "cannot be found", "NotFoundError")
+        self.checked += names
         return await self.listed(request)
 
     async def listed(self, _: Request) -> Response:

@@ -245,7 +245,11 @@ def test_a_check_is_asked_of_the_workers_that_have_the_adapters(tmp_path):
         assert await checked("electronics") == {"electronics"}
         assert setup.worker.checked == ["electronics"]
         assert {"electronics", "power"} <= await checked("all")
-        for asked in ("law", "nobody", ""):
+        # gone from its worker: no reason not to measure the others
+        del setup.worker.adapters["power"]
+        setup.worker.checked.clear()
+        assert await checked("all") == {"electronics", "python"}
+        for asked in ("power", "law", "nobody", ""):
             answer = await client.get("/v1/adapters", params={"check": asked})
             assert answer.status_code == 400
             assert answer.json()["error"]["param"] == "check"
