@@ -1,7 +1,8 @@
 """What ``ailiance check`` measures, of resident adapters and on demand.
 
-Perplexity and loops are measured in pieces between steps, in the slot that rows never use. A
-verdict is one of a content: it is kept by digest, and measured once.
+Perplexity and loops are measured in pieces between steps, in the slot that rows never use, a visit
+at a time: what else is asked of the engine's thread comes in between. A verdict is one of a
+content: it is kept by digest, and measured once.
 """
 
 import asyncio
@@ -15,7 +16,11 @@ from worker.check.verdict import Verdict
 from worker.engine.engine import Engine
 from worker.load import Loaded
 from worker.lora.files import AdapterFiles
+from worker.pieces import Pieces
 from worker.residency.adapters import AdapterVersion
+
+VISIT_PIECES = 32
+"""Then the slot is given back to whoever waits: a load, an embedding."""
 
 
 class Checks:
@@ -68,9 +73,26 @@ class Checks:
 
         try:
             files, examples = await self._loader.ask(read_files)
-            judging = self._paging.visiting(
-                files, lambda slot: self._judge.judging(read, examples, slot)
-            )
-            return await self._engine.run_pieces(judging)
+            return await self._judged(files, examples, read)
         except SourceError as error:
             return replace(read, reason=error.message)
+
+    async def _judged(self, files: AdapterFiles, examples: list[Example], read: Verdict) -> Verdict:
+        judging: Pieces[Verdict] | None = None
+
+        def visit(slot: int) -> Pieces[Verdict | None]:
+            nonlocal judging
+            # always the same slot, and again the same factors in it
+            judging = judging or self._judge.judging(read, examples, slot)
+            for _ in range(VISIT_PIECES):
+                try:
+                    next(judging)
+                except StopIteration as end:
+                    return end.value
+                yield
+            return None
+
+        while True:
+            visiting = self._paging.visiting(files, visit)
+            if (found := await self._engine.run_pieces(visiting)) is not None:
+                return found

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,9 +19,13 @@ from tests.worker.conftest import ROOT
 from tests.worker.residency.adapter_files import random_fleet, write_adapter, write_adapters
 from tests.worker.server.conftest import Names, Worker
 from wire.errors import InvalidRequest
+from worker.check.examples import Example
+from worker.check.judge import Judge
 from worker.check.run import Wanted, check_base
 from worker.check.verdict import Verdict
+from worker.pieces import Pieces
 from worker.server.adapters import Adapters, FetchRequest, LoadRequest
+from worker.server.checks import VISIT_PIECES, Checks
 
 SLOTS = 3
 CHAT = "/v1/chat/completions"
@@ -352,6 +357,53 @@ def test_what_check_measures_is_measured_on_demand_while_others_answer(folder: P
     with asyncio.Runner() as runner:
         worker = Worker(runner, random_fleet(sources, SLOTS))
         worker.run(scenario)
+        worker.stop()
+
+
+class Watched(Judge):
+    """Has pieces, and counts them, until it may begin to measure."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self.count = 0
+        self.may_begin = False
+
+    def judging(self, read: Verdict, examples: Sequence[Example], slot: int) -> Pieces[Verdict]:
+        while not self.may_begin:
+            self.count += 1
+            yield
+        return (yield from self._judge.judging(read, examples, slot))
+
+
+def test_a_check_holds_up_no_other_job_for_long(folder: Path) -> None:
+    """A load, and each embedding, waited for the end of a check, which may take minutes."""
+    sources = {"power": ROOT / "demo/adapters/power", **write_adapters(folder / "beside", 1)}
+    wanted = check_base_of({"power": sources["power"]})
+    fleet = random_fleet(sources, 1).model_copy(update={"lora_roots": (str(folder),)})
+    late = write_adapter(folder / "beside" / "late", 9)
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        judge = Watched(worker.loaded.judge)
+        checks = Checks(worker.engine, replace(worker.loaded, judge=judge))
+        checking = asyncio.create_task(checks.check(["power"]))
+        while not judge.count:
+            await worker.engine.run(lambda: None)
+        before = judge.count
+        await worker.engine.run(lambda: None)
+        assert judge.count - before <= 2 * VISIT_PIECES
+        # proved in the very slot of the check, as the other is taken
+        assert (await load(client, "late", late)).status_code == 200
+        judge.may_begin = True
+        await checking
+        found = checks.facts(worker.loaded.resident.registry.versions["power"])
+        assert found is not None
+        assert (found["status"], found["loop"]) == ("ok", None)
+        assert found["perplexity"] == pytest.approx(wanted.perplexity, rel=1e-3)
+        assert found["base_perplexity"] == pytest.approx(wanted.base_perplexity, rel=1e-3)
+
+    with asyncio.Runner() as runner:
+        worker = Worker(runner, fleet)
+        worker.run(scenario, limit_s=30)
         worker.stop()
 
 
