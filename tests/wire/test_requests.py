@@ -267,6 +267,8 @@ def test_chat_fields_are_no_completion_fields_and_the_other_way_round():
         ({"presence_penalty": "1"}, "presence_penalty"),
         ({"repetition_penalty": 0}, "repetition_penalty"),
         ({"repetition_penalty": -1}, "repetition_penalty"),
+        ({"repetition_penalty": 1e-300}, "repetition_penalty"),
+        ({"repetition_penalty": 1e30}, "repetition_penalty"),
         ({"logit_bias": [5]}, "logit_bias"),
         ({"logit_bias": {"5": 100.5}}, "logit_bias"),
         ({"logit_bias": {"5": -101}}, "logit_bias"),

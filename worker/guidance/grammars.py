@@ -51,14 +51,6 @@ def grammar_of(constraint: Constraint) -> str:
         raise _invalid(constraint, error) from None
 
 
-def lark_rule(constraint: Constraint) -> str:
-    """The body of a Lark rule that matches the same; a ``grammar`` has none, use ``either``."""
-    try:
-        return _body(constraint)
-    except GrammarError as error:
-        raise _invalid(constraint, error) from None
-
-
 def either(calls: str, constraint: Constraint | None, mark: str | int = "") -> str:
     """Tool calls, or the constrained answer; without a constraint, or any text.
 

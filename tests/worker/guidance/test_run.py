@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from tests.worker.guidance.conftest import PADDED, Dice
 from wire.errors import EngineFailed
 from wire.structured import Constraint, Kind
-from worker.guidance.grammars import after_reasoning, either, grammar_of, lark_rule
+from worker.guidance.grammars import after_reasoning, either, grammar_of
 
 PERSON = {
     "type": "object",
@@ -130,23 +130,6 @@ def test_free_text_is_not_closed(apertus: Dice) -> None:
     answer = apertus.answer(guide, 50)
     assert not answer.closed
     assert len(answer.text) > 20
-
-
-def test_a_rule_within_a_larger_grammar(apertus: Dice) -> None:
-    rules = [
-        lark_rule(constraint(kind, text))
-        for kind, text in [
-            ("json_schema", '{"type":"integer"}'),
-            ("regex", "x/y+"),
-            ("choice", '["a/\\"","b"]'),
-            ("json_object", ""),
-        ]
-    ]
-    names = [f"r{at}" for at in range(len(rules))]
-    body = "".join(f"{n}: {r}\n" for n, r in zip(names, rules, strict=True))
-    guide = apertus.compiler.compile("start: " + ' "|" '.join(names) + "\n" + body)
-    answer = apertus.answer(guide, 60)
-    assert re.fullmatch(r'-?\d+(\.0+)?([eE][+-]?\d+)?\|x/y+\|(a/"|b)\|\{.*\}', answer.text)
 
 
 def test_runs_of_one_guide_share_nothing(apertus: Dice) -> None:
