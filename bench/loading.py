@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -52,7 +53,7 @@ async def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str,
     pairs: list[dict[str, Any]] = []
     loads = 0
     async with run.LoadingBench(fleet, options.rows, coming, options.tokens) as bench:
-        for number in range(1 << 20):
+        for number in count():
             pair = {
                 name: await bench.window(options.seconds, loading=name == "loading")
                 for name in ("still", "loading")
@@ -79,7 +80,7 @@ def _figures(window: Any) -> dict[str, float]:
 
 
 def _fleet(scratch: Path, options: argparse.Namespace) -> tuple[Path, list[Path]]:
-    model = build_model(options.model, cache_dir() / "bench")
+    model = build_model("m24", cache_dir() / "bench")
     content = yaml.safe_load(model.full.read_text("utf-8"))
     (name,) = content["bases"]
     content["bases"][name] |= {"slots": 14, "max_rows": options.rows}
@@ -124,7 +125,6 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", default="m24", choices=["m24"])
     parser.add_argument("--rows", type=int, default=16, help="(%(default)s)")
     parser.add_argument("--tokens", type=int, default=200, help="a row at most (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="a window (%(default)s)")
